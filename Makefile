@@ -1,0 +1,63 @@
+# make run, make test: each sets up what it needs first; called again, nothing is installed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# One thread for BLAS: its bits depend on the number of threads (notebook outputs are compared).
+export OPENBLAS_NUM_THREADS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: run test lint soak notebooks lab ui lock bench clean
+.DEFAULT_GOAL := run
+
+# uv where it is installed, because it is ten times as fast; else pip. Modules are compiled at once,
+# or every process would pay for it again.
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v[:2] >= (3, 11) else "mflib needs Python 3.11 or newer, $(PYTHON) is %d.%d: make PYTHON=python3.12" % v[:2])'
+	@if command -v uv >/dev/null; then \
+	  uv venv -q --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV) && \
+	  uv pip install -q --python $(BIN)/python --compile-bytecode -r requirements.txt && \
+	  uv pip install -q --python $(BIN)/python --no-deps -e . ; \
+	else \
+	  $(PYTHON) -m venv $(VENV) && \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt && \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e . ; \
+	fi
+	@touch $(READY)
+
+run: $(READY)
+	$(BIN)/mflib run params/default.yaml
+
+test: lint
+	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout=120 \
+	  -n 2 --dist loadfile notebooks
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+soak: $(READY)
+	$(BIN)/python -m pytest -m soak || [ $$? -eq 5 ]  # 5: no test of this kind yet
+
+# One clean run of each from top to bottom; only then is the stored output replaced.
+notebooks: $(READY)
+	$(BIN)/python -m mflib.runs.refresh notebooks/*.ipynb
+
+lab: $(READY)
+	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks
+
+ui: $(READY)
+	$(BIN)/mflib ui
+
+bench: $(READY)
+	$(BIN)/python benchmarks/lecture_loop.py
+
+# universal: one file for every Python from 3.11 on
+lock:
+	uv pip compile pyproject.toml --all-extras --universal --fork-strategy fewest --no-annotate --quiet \
+	  --upgrade --custom-compile-command "make lock" --output-file requirements.txt
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache

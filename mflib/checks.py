@@ -1,0 +1,129 @@
+"""Checks at the public edge: every message says which argument, what was expected, what came, what to do."""
+
+import difflib
+import numbers
+
+import numpy as np
+
+
+def factors(U, V, shape=None):
+    """Check that U and V are matrices with the same number of columns, and rows as `shape` asks.
+
+    Parameters
+    ----------
+    U, V : ndarray, shapes (n_users, k) and (n_items, k)
+    shape : tuple of int, optional
+        (n_users, n_items) of the ratings that U and V must fit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where they do not; the message names the axis that must agree.
+    """
+    for name, W in (("U", U), ("V", V)):
+        if not isinstance(W, np.ndarray):
+            raise TypeError(f"{name} must be a NumPy array, got {type(W).__name__}: use np.asarray({name})")
+        if W.ndim != 2:
+            raise ValueError(f"{name} must have two axes (rows, factors), got shape {W.shape}")
+    if U.shape[1] != V.shape[1]:
+        raise ValueError(
+            f"U and V must have the same number of factors (axis 1), got U {U.shape} and V {V.shape}"
+        )
+    if U.shape[1] == 0:
+        raise ValueError(f"U and V must have at least one factor (axis 1), got U {U.shape} and V {V.shape}")
+    if shape is not None:
+        for name, W, rows, what in (("U", U, shape[0], "users"), ("V", V, shape[1], "items")):
+            if len(W) != rows:
+                raise ValueError(
+                    f"{name} must have one row for each of the {rows} {what} of the ratings (axis 0), "
+                    f"got shape {W.shape}"
+                )
+
+
+def mask(Y, R):
+    """Check Y and its mask R: same two-axis shape, R of zeros and ones, at least one of them a one.
+
+    Returns
+    -------
+    ndarray of bool
+        R as truth values.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where they do not fit, or nothing is observed (then N = 0 and E04 has no value).
+    """
+    for name, A in (("Y", Y), ("R", R)):
+        if not isinstance(A, np.ndarray):
+            raise TypeError(f"{name} must be a NumPy array, got {type(A).__name__}: use np.asarray({name})")
+        if A.ndim != 2:
+            raise ValueError(f"{name} must have two axes (users, items), got shape {A.shape}")
+    if Y.shape != R.shape:
+        raise ValueError(f"R must have the shape of Y, got Y {Y.shape} and R {R.shape}")
+    observed = R == 1
+    if not np.all(observed | (R == 0)):
+        raise ValueError(
+            "R must hold only 0 (missing) and 1 (observed), got other values: use dense.observed(Y)"
+        )
+    if not observed.any():
+        raise ValueError(
+            "R marks no rating as observed, so N = 0 and the loss has no value: observe at least one"
+        )
+    return observed
+
+
+def whole_number(name, value, least):
+    """Check that `value` is an integer of at least `least`, and return it as int."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be a whole number, got {value!r} ({type(value).__name__})")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def real_number(name, value, low, high, *, low_open=False, high_open=False):
+    """Check that `value` is a finite real number within the given bounds, and return it as float."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})")
+    inside = (value > low if low_open else value >= low) and (value < high if high_open else value <= high)
+    if not inside:  # NaN compares false with everything, so it ends here too
+        bounds = f"{'(' if low_open else '['}{low}, {high}{')' if high_open else ']'}"
+        raise ValueError(f"{name} must lie in {bounds}, got {value}")
+    return float(value)
+
+
+def choice(name, value, accepted):
+    """Check that `value` is one of `accepted`, and return it."""
+    if value not in accepted:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, accepted))}, got {value!r}")
+    return value
+
+
+def column(argument, name, found, place):
+    """Check that a table has the column `name`; the message offers the nearest one."""
+    if name not in found:
+        near = difflib.get_close_matches(str(name), [str(other) for other in found], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"found {', '.join(map(repr, found))}"
+        raise ValueError(f"{argument}={name!r} is no column of {place}: {hint}")
+
+
+def indices(name, array, n_rows):
+    """Check whole-number indices from 0 to n_rows - 1 along one axis, and return them as an array."""
+    array = np.asarray(array)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise TypeError(
+            f"{name} must be whole-number indices along one axis, got {array.dtype} {array.shape}"
+        )
+    bad = np.flatnonzero((array < 0) | (array >= n_rows))
+    if len(bad):
+        raise ValueError(f"{name}[{bad[0]}] is {array[bad[0]]}, expected 0 to {n_rows - 1}")
+    return array
+
+
+def same_shape(name, ratings, train):
+    """Check that other ratings index the users and items of the training ratings."""
+    if ratings.shape != train.shape:
+        raise ValueError(
+            f"{name} must have the shape of the training ratings, got {ratings.shape} and {train.shape}: "
+            "make both with Ratings.split, or give both the same shape"
+        )

@@ -1,0 +1,372 @@
+"""The lecture as written: E01 to E15 on dense arrays, readable and generic over the kind of number.
+
+float32, float64, complex128 and object arrays of `fractions.Fraction` give results of their own kind, so the
+very lines below can be run in exact arithmetic. Y is n × m, R its mask, U n × k, V m × k; what stands in Y
+where R is 0 never matters, be it NaN. Cost: n × m arrays are made, this is for matrices that one can look at;
+`mflib.sparse` has the same names for real data.
+"""
+
+import numpy as np
+
+from mflib import checks
+
+
+def observed(Y):
+    """Mask of the observed ratings (E02): r_ij = 1 where y_ij is there, 0 where it is missing (NaN or None).
+
+    Parameters
+    ----------
+    Y : ndarray, shape (n_users, n_items)
+        Ratings, with NaN (or None in an object array) where there is none. A zero is a rating.
+
+    Returns
+    -------
+    ndarray of int8, shape (n_users, n_items)
+
+    Examples
+    --------
+    >>> observed(np.array([[5.0, np.nan], [0.0, 1.0]]))
+    array([[1, 0],
+           [1, 1]], dtype=int8)
+    """
+    missing = np.equal(Y, None) | (Y != Y)  # NaN alone differs from itself, in object arrays too
+    return np.where(missing, 0, 1).astype(np.int8)
+
+
+def count(R):
+    """Number of observed ratings (E03): N = Σ_ij r_ij, as a Python int.
+
+    A Python int keeps the kind of what it divides: a NumPy integer would turn float32 into float64.
+
+    Parameters
+    ----------
+    R : ndarray of 0 and 1, shape (n_users, n_items)
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> count(np.array([[1, 0], [1, 1]]))
+    3
+    """
+    return int(np.sum(R == 1))
+
+
+def predict(U, V):
+    """Prediction (E01): Ŷ = U Vᵀ, that is ŷ_ij = u_i · v_j = Σ_s u_is v_js.
+
+    Parameters
+    ----------
+    U : ndarray, shape (n_users, k)
+    V : ndarray, shape (n_items, k)
+
+    Returns
+    -------
+    ndarray, shape (n_users, n_items), of the kind of U and V
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where U or V is no matrix, or their numbers of columns differ.
+
+    Notes
+    -----
+    2 n m k operations, n × m numbers.
+
+    Examples
+    --------
+    >>> predict(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0]]))
+    array([[11., 17.]])
+    """
+    checks.factors(U, V)
+    return U @ V.T
+
+
+def prediction_derivative(U, V, i, j):
+    """Derivatives of one prediction (E06): ∂ŷ_ij/∂u_lk = v_jk if l = i, and 0 if l ≠ i.
+
+    Likewise ∂ŷ_ij/∂v_lk = u_ik if l = j, and 0 if l ≠ j.
+
+    Parameters
+    ----------
+    U : ndarray, shape (n_users, k)
+    V : ndarray, shape (n_items, k)
+    i, j : int
+        The user and the item of the prediction.
+
+    Returns
+    -------
+    d_U : ndarray, shape (n_users, k)
+        Zero but for row i, which is v_j.
+    d_V : ndarray, shape (n_items, k)
+        Zero but for row j, which is u_i.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where U or V is no matrix, or their numbers of columns differ.
+
+    Examples
+    --------
+    >>> d_U, d_V = prediction_derivative(np.array([[1.0], [2.0]]), np.array([[3.0], [4.0]]), 0, 1)
+    >>> d_U.ravel(), d_V.ravel()
+    (array([4., 0.]), array([0., 1.]))
+    """
+    checks.factors(U, V)
+    d_U, d_V = _zeros(U), _zeros(V)
+    d_U[i] = V[j]
+    d_V[j] = U[i]
+    return d_U, d_V
+
+
+def residual(Y, R, U, V):
+    """Masked residual, truth minus prediction (E12): Δ = (Y − U Vᵀ) ∘ R, Δ_ij = (y_ij − u_i · v_j) r_ij.
+
+    Parameters
+    ----------
+    Y : ndarray, shape (n_users, n_items)
+        Ratings; what stands where R is 0 is never looked at.
+    R : ndarray of 0 and 1, shape (n_users, n_items)
+    U : ndarray, shape (n_users, k)
+    V : ndarray, shape (n_items, k)
+
+    Returns
+    -------
+    ndarray, shape (n_users, n_items), of the kind that Y, U and V have together
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where shapes do not fit, R holds something else than 0 and 1, or nothing is observed.
+
+    Examples
+    --------
+    >>> Y = np.array([[5.0, np.nan]])
+    >>> residual(Y, observed(Y), np.array([[1.0]]), np.array([[4.0], [2.0]]))
+    array([[1., 0.]])
+    """
+    mask = checks.mask(Y, R)
+    checks.factors(U, V, Y.shape)
+    zero = _zero(U)
+    # Taken literally, 0 × NaN is NaN: the mask selects, it does not multiply.
+    return np.where(mask, np.where(mask, Y, zero) - predict(U, V), zero)
+
+
+def loss(Y, R, U, V):
+    """Masked mean squared error (E04): E(U, V) = (1/N) Σ_{(i,j): r_ij = 1} (y_ij − u_i · v_j)².
+
+    Parameters
+    ----------
+    Y, R, U, V : ndarray
+        As for `residual`.
+
+    Returns
+    -------
+    scalar of the kind that Y, U and V have together; rating points squared
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `residual` does.
+
+    Notes
+    -----
+    Squares are taken without a modulus: E is a polynomial, so it can be evaluated at complex points.
+
+    Examples
+    --------
+    >>> Y = np.array([[5.0, np.nan], [0.0, 1.0]])
+    >>> U, V = np.array([[1.0], [0.0]]), np.array([[4.0], [2.0]])
+    >>> float(loss(Y, observed(Y), U, V)) == ((5 - 4)**2 + (0 - 0)**2 + (1 - 0)**2) / 3
+    True
+    """
+    return np.sum(residual(Y, R, U, V) ** 2) / count(R)
+
+
+def gradients_chain_rule(Y, R, U, V):
+    """Gradients by the chain rule (E07): ∂E/∂u_lk = −(2/N) Σ_{(i,j): r_ij = 1} (y_ij − ŷ_ij) ∂ŷ_ij/∂u_lk.
+
+    Likewise for V. The step between E06 and E08: every rating adds to every entry, most of it zero.
+
+    Parameters
+    ----------
+    Y, R, U, V : ndarray
+        As for `residual`.
+
+    Returns
+    -------
+    grad_U : ndarray, shape (n_users, k)
+    grad_V : ndarray, shape (n_items, k)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `residual` does.
+
+    Notes
+    -----
+    About 4 N (n + m) k operations: for the eye, on a toy.
+
+    Examples
+    --------
+    >>> Y, U, V = np.array([[5.0]]), np.array([[1.0]]), np.array([[4.0]])
+    >>> gradients_chain_rule(Y, observed(Y), U, V)
+    (array([[-8.]]), array([[-2.]]))
+    """
+    mask = checks.mask(Y, R)
+    checks.factors(U, V, Y.shape)
+    N = count(R)
+    grad_U, grad_V = _zeros(U), _zeros(V)
+    for i, j in np.argwhere(mask):
+        d_U, d_V = prediction_derivative(U, V, i, j)
+        error = Y[i, j] - U[i] @ V[j]
+        grad_U = grad_U - 2 * error * d_U / N
+        grad_V = grad_V - 2 * error * d_V / N
+    return grad_U, grad_V
+
+
+def gradients_elementwise(Y, R, U, V):
+    """Gradients entry by entry, by loops that read like the formula (E08, E10).
+
+    ∂E/∂u_lk = −(2/N) Σ_{j: r_lj = 1} (y_lj − ŷ_lj) v_jk and
+    ∂E/∂v_jk = −(2/N) Σ_{i: r_ij = 1} (y_ij − ŷ_ij) u_ik.
+
+    Parameters
+    ----------
+    Y, R, U, V : ndarray
+        As for `residual`.
+
+    Returns
+    -------
+    grad_U : ndarray, shape (n_users, k)
+    grad_V : ndarray, shape (n_items, k)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `residual` does.
+
+    Notes
+    -----
+    About 4 N k² operations in Python loops: for a toy.
+
+    Examples
+    --------
+    >>> Y, U, V = np.array([[5.0]]), np.array([[1.0]]), np.array([[4.0]])
+    >>> gradients_elementwise(Y, observed(Y), U, V)
+    (array([[-8.]]), array([[-2.]]))
+    """
+    mask = checks.mask(Y, R)
+    checks.factors(U, V, Y.shape)
+    N = count(R)
+    (n, n_factors), m = U.shape, len(V)
+
+    def d_U(l, k):  # E08
+        terms = ((Y[l, j] - U[l] @ V[j]) * V[j, k] for j in range(m) if mask[l, j])
+        return -2 * sum(terms, start=_zero(U)) / N
+
+    def d_V(j, k):  # E10
+        terms = ((Y[i, j] - U[i] @ V[j]) * U[i, k] for i in range(n) if mask[i, j])
+        return -2 * sum(terms, start=_zero(V)) / N
+
+    grad_U = np.array([[d_U(l, k) for k in range(n_factors)] for l in range(n)])
+    grad_V = np.array([[d_V(j, k) for k in range(n_factors)] for j in range(m)])
+    return grad_U, grad_V
+
+
+def gradients(Y, R, U, V):
+    """Gradients as two matrix products: ∂E/∂U = −(2/N) Δ V (E13) and ∂E/∂V = −(2/N) Δᵀ U (E14).
+
+    Parameters
+    ----------
+    Y, R, U, V : ndarray
+        As for `residual`.
+
+    Returns
+    -------
+    grad_U : ndarray, shape (n_users, k)
+    grad_V : ndarray, shape (n_items, k)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `residual` does.
+
+    Notes
+    -----
+    6 n m k operations, n × m numbers.
+
+    Examples
+    --------
+    >>> Y, U, V = np.array([[5.0]]), np.array([[1.0]]), np.array([[4.0]])
+    >>> gradients(Y, observed(Y), U, V)
+    (array([[-8.]]), array([[-2.]]))
+    """
+    D, N = residual(Y, R, U, V), count(R)
+    # The division comes last: −(2/N) would turn a Fraction into a float.
+    return -2 * (D @ V) / N, -2 * (D.T @ U) / N
+
+
+def descend_step(W, gradient, learning_rate):
+    """One step of gradient descent (E05): w − η ∂E/∂w for every parameter w.
+
+    Parameters
+    ----------
+    W, gradient : ndarray of one shape
+    learning_rate : scalar
+        η, of the kind of W (a Python float goes with every float and complex).
+
+    Returns
+    -------
+    ndarray, a new array of the shape of W
+
+    Examples
+    --------
+    >>> descend_step(np.array([1.0]), np.array([10.0]), 0.05)
+    array([0.5])
+    """
+    return W - learning_rate * gradient
+
+
+def update(Y, R, U, V, learning_rate):
+    """One update of both factors at once: u_lk + (2η/N) Σ_j … (E09) and v_jk + (2η/N) Σ_i … (E11).
+
+    Both right-hand sides use the same (U, V): updating V with the new U is another method.
+
+    Parameters
+    ----------
+    Y, R, U, V : ndarray
+        As for `residual`.
+    learning_rate : scalar
+        η.
+
+    Returns
+    -------
+    U, V : ndarray
+        New arrays, the arguments stay as they are.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `residual` does.
+
+    Examples
+    --------
+    >>> Y, U, V = np.array([[5.0]]), np.array([[1.0]]), np.array([[4.0]])
+    >>> update(Y, observed(Y), U, V, learning_rate=0.5)
+    (array([[5.]]), array([[5.]]))
+    """
+    grad_U, grad_V = gradients(Y, R, U, V)
+    return descend_step(U, grad_U, learning_rate), descend_step(V, grad_V, learning_rate)
+
+
+def _zero(W):
+    """The number 0 in the kind of W's entries, a Fraction for Fractions."""
+    return type(W.flat[0])(0) if W.dtype == object and W.size else W.dtype.type(0)
+
+
+def _zeros(W):
+    """Zeros in the shape and kind of W."""
+    return np.full_like(W, _zero(W))

@@ -1,1 +1,23 @@
 """Matrix factorization by gradient descent: the lecture, executable, proved, fast and reproducible."""
+
+from mflib import datasets, dense, metrics
+from mflib.descent import Descent, DivergenceError, descend, random_factors
+from mflib.ratings import Ratings
+from mflib.sparse import gradients, loss, loss_and_gradients, predict_pairs
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Descent",
+    "DivergenceError",
+    "Ratings",
+    "datasets",
+    "dense",
+    "descend",
+    "gradients",
+    "loss",
+    "loss_and_gradients",
+    "metrics",
+    "predict_pairs",
+    "random_factors",
+]

@@ -1,0 +1,205 @@
+"""Ratings to work with: the lecture's toy, planted low-rank ratings whose truth is known, and MovieLens."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mflib import checks, readers
+from mflib.ratings import Ratings
+
+
+class Toy(NamedTuple):
+    """A matrix that fits on a page: Y (NaN where unobserved), its mask R, and names for rows and columns."""
+
+    Y: np.ndarray
+    R: np.ndarray
+    users: tuple
+    items: tuple
+
+
+class Planted(NamedTuple):
+    """Ratings made from known factors: y_ij = u_i · v_j + noise."""
+
+    ratings: Ratings
+    U: np.ndarray
+    V: np.ndarray
+
+
+class MovieLens(NamedTuple):
+    """Real ratings; `titles` maps an item label to its title and is empty where the source has none."""
+
+    ratings: Ratings
+    titles: dict
+    source: Path
+
+
+def toy():
+    """Ratings of five people on four films: two tastes, a zero that is a rating, and gaps that are none.
+
+    Returns
+    -------
+    Toy
+        Y is float64 of shape (5, 4) with NaN where nothing is observed, R its mask (E02), N = 14.
+
+    Examples
+    --------
+    >>> Y, R, users, items = toy()
+    >>> Y.shape, int(R.sum()), users[1], items[3]
+    ((5, 4), 14, 'Ben', 'Dunes')
+    """
+    gap = np.nan
+    Y = np.array(
+        [
+            [5.0, 4.0, gap, 1.0],
+            [4.0, gap, 1.0, 0.0],
+            [gap, 5.0, 2.0, gap],
+            [1.0, 0.0, 5.0, gap],
+            [0.0, gap, 4.0, 5.0],
+        ]
+    )
+    R = np.where(np.isnan(Y), 0, 1).astype(np.int8)
+    return Toy(Y, R, ("Ada", "Ben", "Cleo", "Dan", "Eve"), ("Aurora", "Brook", "Cosmos", "Dunes"))
+
+
+def planted(n_users, n_items, n_ratings, n_factors, noise=0.1, mean=0.0, skew=0.8, seed=0):
+    """Ratings of known low rank plus noise, with the uneven activity and popularity of real ratings.
+
+    The truth is y_ij = u_i · v_j + ε, with u_i · v_j around `mean` with standard deviation 1, and ε normal with
+    standard deviation `noise`. Where a mean is asked for, the first factor carries it, held at √mean in both U
+    and V (with n_factors=1 nothing else is left).
+
+    Parameters
+    ----------
+    n_users, n_items, n_ratings, n_factors : int
+        n, m, N, k. N is at most half of n m.
+    noise : float
+        Standard deviation of the noise, in rating points: no model can have a lower expected test RMSE.
+    mean : float
+        Mean rating, not negative.
+    skew : float
+        The r-th most active user (most popular item) is drawn with weight 1/(r + 10)^skew; 0 draws evenly.
+    seed : int
+
+    Returns
+    -------
+    Planted
+        (ratings, U, V), float64; users and items in random order of activity, without labels.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where an argument is out of its range.
+
+    Examples
+    --------
+    >>> ratings, U, V = planted(50, 40, 600, n_factors=2, noise=0, seed=0)
+    >>> np.allclose(ratings.values, np.sum(U[ratings.users] * V[ratings.items], axis=1))
+    True
+    """
+    sizes = {"n_users": n_users, "n_items": n_items, "n_ratings": n_ratings, "n_factors": n_factors}
+    n, m, N, k = (checks.whole_number(name, value, 1) for name, value in sizes.items())
+    if 2 * N > n * m:
+        raise ValueError(f"n_ratings must be at most half of n_users × n_items = {n * m}, got {N}")
+    noise = checks.real_number("noise", noise, 0, np.inf, high_open=True)
+    mean = checks.real_number("mean", mean, 0, np.inf, high_open=True)
+    skew = checks.real_number("skew", skew, 0, 2)
+    rng = np.random.default_rng(checks.whole_number("seed", seed, 0))
+
+    free = k - (mean > 0)
+    # each of the free terms has variance 1/free, so their sum has variance 1
+    U, V = (rng.normal(0, max(free, 1) ** -0.25, (rows, k)) for rows in (n, m))
+    if mean > 0:
+        U[:, 0] = V[:, 0] = np.sqrt(mean)
+    users, items = _pairs(n, m, N, skew, rng)
+    values = np.sum(U[users] * V[items], axis=1) + rng.normal(0, noise, N)
+    return Planted(Ratings.from_arrays(users, items, values, shape=(n, m)), U, V)
+
+
+def _pairs(n, m, N, skew, rng):
+    """N distinct (user, item) pairs, drawn with uneven weights until enough are different."""
+    weights = [(rng.permutation(rows) + 10.0) ** -skew for rows in (n, m)]
+    user_edges, item_edges = (np.cumsum(w) / np.sum(w) for w in weights)
+    cells = np.empty(0, dtype=np.int64)
+    while len(cells) < N:
+        draws = max(1000, 2 * (N - len(cells)))
+        # the right side: a draw below the first edge is row 0; rounding must not give row n
+        users = np.minimum(np.searchsorted(user_edges, rng.random(draws), side="right"), n - 1)
+        items = np.minimum(np.searchsorted(item_edges, rng.random(draws), side="right"), m - 1)
+        cells = np.unique(np.concatenate((cells, users * m + items)))
+    cells = rng.permutation(cells)[:N]
+    return cells // m, cells % m
+
+
+# What a folder of MovieLens holds: the file of ratings, its layout, the file of titles and how to read it.
+_LAYOUTS = {
+    "ratings.csv": (None, "movies.csv"),
+    "u.data": (readers.U_DATA, "u.item"),
+    "ratings.dat": (readers.DOUBLE_COLON, "movies.dat"),
+}
+
+
+def movielens(path=None):
+    """MovieLens ratings from a folder or file that is already on this machine, titles included.
+
+    Parameters
+    ----------
+    path : str or path, optional
+        A folder with `ratings.csv`, `u.data` or `ratings.dat` (or the file itself), absolute, relative to the
+        working folder, or below `MFLIB_DATA`. By default the folder `ml-latest-small`, or what `MFLIB_DATA`
+        itself holds.
+
+    Returns
+    -------
+    MovieLens
+        (ratings, titles, source): ratings with MovieLens' ids as labels and the time of each in seconds since
+        1970, titles by item label, and the file that was read.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where no such file is found; the message says which file to put where.
+    ValueError
+        Where a line is no rating; the message names it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "ratings.csv").write_text("userId,movieId,rating,timestamp\\n1,31,2.5,1260759144\\n")
+    >>> _ = (folder / "movies.csv").write_text("movieId,title,genres\\n31,Dangerous Minds (1995),Drama\\n")
+    >>> ratings, titles, source = movielens(folder)
+    >>> ratings.n_ratings, titles
+    (1, {31: 'Dangerous Minds (1995)'})
+    """
+    source = _find(path)
+    layout, titles_name = _LAYOUTS.get(source.name, (None, "movies.csv"))
+    table = readers.read_csv(source, "userId", "movieId", "rating", "timestamp", layout)
+    titles = source.with_name(titles_name)
+    return MovieLens(
+        Ratings.from_table(table), readers.read_titles(titles) if titles.exists() else {}, source
+    )
+
+
+def _find(path):
+    """The file of ratings that `path` means."""
+    folder = os.environ.get("MFLIB_DATA")
+    wanted = Path("ml-latest-small" if path is None else path)
+    places = [wanted]
+    if folder:
+        places.append(Path(folder) / wanted)
+        if path is None:
+            places.append(Path(folder))
+    for place in places:
+        if place.is_file():
+            return place
+        for name in _LAYOUTS:
+            if (place / name).is_file():
+                return place / name
+    looked = ", ".join(str(place.absolute()) for place in places)
+    hint = "" if folder else ", or set MFLIB_DATA to the folder that holds it"
+    raise FileNotFoundError(
+        f"no MovieLens ratings found in {looked}: unpack ml-latest-small.zip "
+        f"(grouplens.org/datasets/movielens) so that {wanted / 'ratings.csv'} is there{hint}"
+    )

@@ -1,0 +1,266 @@
+"""Gradient descent on the observed ratings: a loop over a rule (E05, E09, E11)."""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from mflib import checks, sparse
+
+# The loss may rise for a while (momentum does that); past this multiple it never comes back.
+DIVERGED = 1000
+
+HISTORY = np.dtype(
+    [("iteration", np.int64), ("loss", np.float64), ("validation_rmse", np.float64), ("seconds", np.float64)]
+)
+
+
+class DivergenceError(ArithmeticError):
+    """The loss is no longer finite, or a thousand times that of the start: the learning rate is too large."""
+
+
+class Descent(NamedTuple):
+    """What a descent returns.
+
+    Attributes
+    ----------
+    U : ndarray, shape (n_users, k)
+    V : ndarray, shape (n_items, k)
+        The last factors, or with validation ratings the best ones.
+    history : ndarray with the fields of `HISTORY`, shape (iterations run + 1,)
+        `iteration` (0 is the start), `loss` after that many updates, `validation_rmse` (NaN without
+        validation ratings), `seconds` since the start.
+    stopped_because : str
+        "iterations" (all were run), "patience", "callback" or "interrupted" (Ctrl-C).
+    """
+
+    U: np.ndarray
+    V: np.ndarray
+    history: np.ndarray
+    stopped_because: str
+
+
+def random_factors(shape, n_factors, seed=0, scale=0.1, mean=0.0, dtype=np.float64):
+    """Random factors to start from: normal entries, placed so that every prediction is about `mean`.
+
+    The entries have the standard deviation `scale` and the expectation √(mean / k), so that u_i · v_j is
+    about `mean`: on raw ratings the descent need not find their mean first.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (n_users, n_items).
+    n_factors : int
+        k.
+    seed : int
+    scale : float
+        Greater than 0: at U = V = 0 the gradient is zero and no descent leaves it.
+    mean : float
+        In rating points, not negative.
+    dtype : float32 or float64
+
+    Returns
+    -------
+    U : ndarray, shape (n_users, k)
+    V : ndarray, shape (n_items, k)
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where an argument is out of its range.
+
+    Examples
+    --------
+    >>> U, V = random_factors((4, 3), n_factors=2, seed=1)
+    >>> U.shape, V.shape
+    ((4, 2), (3, 2))
+    """
+    n_factors = checks.whole_number("n_factors", n_factors, 1)
+    seed = checks.whole_number("seed", seed, 0)
+    scale = checks.real_number("scale", scale, 0, np.inf, low_open=True, high_open=True)
+    mean = checks.real_number("mean", mean, 0, np.inf, high_open=True)
+    rng = np.random.default_rng(seed)
+    U, V = (np.sqrt(mean / n_factors) + rng.normal(0, scale, (rows, n_factors)) for rows in shape)
+    return U.astype(dtype), V.astype(dtype)
+
+
+def plain(learning_rate, momentum):
+    """The rule of the lecture (E05): the step is −η ∂E."""
+    return lambda grad: -learning_rate * grad
+
+
+def heavy_ball(learning_rate, momentum):
+    """Momentum: the velocity is v ← β v − η ∂E from v = 0, and the step is v."""
+    velocity = 0
+
+    def step(grad):
+        nonlocal velocity
+        velocity = momentum * velocity - learning_rate * grad
+        return velocity
+
+    return step
+
+
+RULES = {"plain": plain, "momentum": heavy_ball}
+
+
+def descend(
+    ratings,
+    U,
+    V,
+    rule="plain",
+    *,
+    learning_rate,
+    iterations=100,
+    momentum=0.9,
+    validation=None,
+    patience=None,
+    callback=None,
+    progress=False,
+):
+    """Descend from (U, V) along the gradient of E (E04), both factors updated at once (E09, E11).
+
+    Parameters
+    ----------
+    ratings : Ratings
+        To learn from.
+    U : ndarray of float32 or float64, shape (n_users, k)
+    V : ndarray of the dtype of U, shape (n_items, k)
+        Where to start; they stay as they are.
+    rule : {"plain", "momentum"}
+        What makes a step of a gradient: −η ∂E, or the velocity v ← β v − η ∂E.
+    learning_rate : float
+        η > 0. Because of the 1/N in E, a good one grows with the number of ratings.
+    iterations : int
+        At most this many updates.
+    momentum : float
+        β in [0, 1), for the rule "momentum".
+    validation : Ratings, optional
+        Held out: its RMSE is recorded at each iteration, and the factors with the lowest one are returned.
+    patience : int, optional
+        Stop when that RMSE has not fallen below its lowest for so many iterations.
+    callback : callable, optional
+        Called as `callback(row, U, V)` with the newest row of the history; returning True stops the descent.
+    progress : bool
+        Show a progress bar on stderr.
+
+    Returns
+    -------
+    Descent
+        (U, V, history, stopped_because). Ctrl-C ends the descent and returns what there is.
+
+    Raises
+    ------
+    DivergenceError
+        When the loss is no longer finite or exceeds a thousand times max(its start, the mean of y²).
+    TypeError, ValueError
+        Where an argument does not fit; the message says which.
+
+    Notes
+    -----
+    6 N k operations an iteration, and 2 for each validation rating and factor.
+
+    Examples
+    --------
+    >>> from mflib import datasets
+    >>> ratings, *truth = datasets.planted(30, 20, 300, n_factors=2, noise=0, seed=0)
+    >>> U, V = random_factors(ratings.shape, n_factors=2)
+    >>> result = descend(ratings, U, V, "momentum", learning_rate=2, iterations=300)
+    >>> bool(result.history["loss"][-1] < 1e-3 * result.history["loss"][0]), result.stopped_because
+    (True, 'iterations')
+    """
+    make_step = RULES[checks.choice("rule", rule, tuple(RULES))]
+    learning_rate = checks.real_number(
+        "learning_rate", learning_rate, 0, np.inf, low_open=True, high_open=True
+    )
+    momentum = checks.real_number("momentum", momentum, 0, 1, high_open=True)
+    iterations = checks.whole_number("iterations", iterations, 0)
+    _check_start(ratings, U, V, validation)
+    if patience is not None:
+        patience = checks.whole_number("patience", patience, 1)
+        if validation is None:
+            raise ValueError("patience needs validation ratings to watch: give validation=, or no patience")
+
+    step_U, step_V = make_step(learning_rate, momentum), make_step(learning_rate, momentum)
+    watch = _Watch(ratings, validation, learning_rate, iterations, progress)
+    stopped_because = "iterations"
+    try:
+        for iteration in range(iterations + 1):
+            # Overflow is what divergence looks like: the watch reports it.
+            with np.errstate(over="ignore", invalid="ignore"):
+                E, grad_U, grad_V = sparse.loss_and_gradients(ratings, U, V)
+                row = watch.record(iteration, E, U, V)
+            if callback is not None and callback(row, U, V) is True:
+                stopped_because = "callback"
+                break
+            if patience is not None and iteration - watch.best_iteration >= patience:
+                stopped_because = "patience"
+                break
+            with np.errstate(over="ignore", invalid="ignore"):
+                U, V = U + step_U(grad_U), V + step_V(grad_V)  # both at once, from the same (U, V)
+    except KeyboardInterrupt:
+        stopped_because = "interrupted"
+    finally:
+        watch.close()
+    return watch.result(stopped_because)
+
+
+def _check_start(ratings, U, V, validation):
+    """The start must fit the ratings and be finite: NaN in, NaN out otherwise."""
+    checks.factors(U, V, ratings.shape)
+    for name, W in (("U", U), ("V", V)):
+        if not np.all(np.isfinite(W)):
+            raise ValueError(
+                f"{name} must be finite to start from, got {int(np.sum(~np.isfinite(W)))} other entries"
+            )
+    if validation is not None:
+        checks.same_shape("validation", validation, ratings)
+
+
+class _Watch:
+    """Keeps the history and the factors to return, and guards against divergence."""
+
+    def __init__(self, ratings, validation, learning_rate, iterations, progress):
+        self.validation, self.learning_rate = validation, learning_rate
+        self.mean_square = float(np.mean(np.square(ratings.values, dtype=np.float64)))
+        self.rows, self.factors, self.limit = [], None, np.inf
+        self.best_iteration, self.best_rmse = 0, np.inf
+        self.start = time.perf_counter()
+        self.bar = None
+        if progress:
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=iterations, unit="iteration")
+
+    def record(self, iteration, E, U, V):
+        """Add a row to the history and keep (U, V) where they are the ones to return."""
+        if iteration == 0:
+            self.limit = DIVERGED * max(E, self.mean_square)
+        if not np.isfinite(E) or E > self.limit:
+            raise DivergenceError(self._diverged(iteration, E))
+        rmse = np.nan
+        if self.validation is not None:
+            rmse = float(np.sqrt(sparse.loss(self.validation, U, V)))
+        if self.validation is None or rmse < self.best_rmse:
+            self.factors, self.best_iteration, self.best_rmse = (U, V), iteration, rmse
+        row = np.array((iteration, E, rmse, time.perf_counter() - self.start), dtype=HISTORY)
+        self.rows.append(row)
+        if self.bar is not None:
+            self.bar.set_postfix(loss=f"{E:.4g}", refresh=False)
+            self.bar.update(int(iteration > 0))
+        return row
+
+    def _diverged(self, iteration, E):
+        if iteration == 0:
+            return f"the loss at the start is {E:.3g}: start from smaller U and V"
+        return (
+            f"the loss went from {float(self.rows[0]['loss']):.3g} to {E:.3g} at iteration {iteration} with "
+            f"learning_rate={self.learning_rate:g}: try learning_rate={self.learning_rate / 2:g} or less"
+        )
+
+    def close(self):
+        if self.bar is not None:
+            self.bar.close()
+
+    def result(self, stopped_because):
+        return Descent(*self.factors, np.array(self.rows, dtype=HISTORY), stopped_because)

@@ -1,1 +1,8 @@
-"""The experiment workflow: what a notebook records, and how its execution becomes an MLflow run."""
+"""The experiment workflow: what a notebook records, and how its execution becomes an MLflow run.
+
+A notebook needs only the four functions named here; they import neither MLflow nor papermill.
+"""
+
+from mflib.runs.record import record_figure, record_history, record_metrics, record_table
+
+__all__ = ["record_figure", "record_history", "record_metrics", "record_table"]

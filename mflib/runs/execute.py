@@ -1,0 +1,199 @@
+"""One execution of one notebook = one MLflow run, whatever happens to the notebook."""
+
+import logging
+import re
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from mflib.runs.collect import keep, metrics_of
+from mflib.runs.kernel import environment, kernel, kill
+from mflib.runs.params import Execution
+from mflib.runs.stop import Stop
+from mflib.runs.store import Store
+
+FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
+# papermill's log would say in the middle of the progress line what the outcome says
+logging.getLogger("papermill").setLevel(logging.CRITICAL)
+_KEY_METRICS = ("rmse.validation", "loss")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an execution."""
+
+    name: str
+    status: str  # FINISHED, FAILED or KILLED, as MLflow has it
+    run_id: str
+    seconds: float
+    metric: tuple[str, float] | None = None
+    error: str = ""
+
+
+class Watch:
+    """Follows an execution: which cell runs, how long the cells may still take, what ended them.
+
+    Parameters
+    ----------
+    execution : Execution
+    progress : callable
+        Called as `progress(cell, n_cells)` when a code cell begins.
+    """
+
+    def __init__(self, execution, n_cells, progress):
+        self.cell_index, self.cell_number = None, 0
+        self._n_cells, self._progress = n_cells, progress
+        self._timeout, self._deadline = execution.timeout, None
+
+    def begins(self, cell, cell_index):
+        """A code cell begins."""
+        self.cell_index, self.cell_number = cell_index, self.cell_number + 1
+        self._progress(self.cell_number, self._n_cells)
+
+    def seconds_left(self, cell):
+        """What is left of the time-out, which counts from the first cell; never 0, which means no limit."""
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self._timeout
+        return max(self._deadline - time.monotonic(), 0.01)
+
+
+def execute(execution: Execution, store: Store, stop: Stop, progress=lambda cell, n_cells: None) -> Outcome:
+    """Execute a notebook and record it as a run.
+
+    Parameters
+    ----------
+    execution : Execution
+    store : Store
+    stop : Stop
+        An active one: when it is asked, the kernel is killed and the run completed as KILLED.
+    progress : callable
+        Called as `progress(cell, n_cells)` when a code cell begins.
+
+    Returns
+    -------
+    Outcome
+        Its status is also the run's: FINISHED; FAILED where a cell raised, the kernel died, the time was
+        up, or the results could not be stored; KILLED where a stop was asked. In each case the notebook as
+        far as it came is attached, and what it had recorded is kept.
+    """
+    client, started = store.client(), time.monotonic()
+    run = client.create_run(
+        store.experiment(execution.experiment),
+        run_name=execution.name,
+        tags={
+            "mflib.notebook": execution.name,
+            "mflib.params_file": execution.source,
+            "mlflow.source.name": execution.notebook.name,
+            "mlflow.source.type": "NOTEBOOK",
+        },
+    )
+    run_id, status, error, metric = run.info.run_id, FAILED, "", None
+    try:
+        with tempfile.TemporaryDirectory(prefix="mflib-", ignore_cleanup_errors=True) as scratch:
+            folder = Path(scratch)
+            status, error = _execute_in(folder, execution, stop, progress)
+            seconds = time.monotonic() - started
+            keep(client, run_id, folder, execution.parameters, seconds)
+            metric = _key_metric(metrics_of(folder))
+    except Exception as problem:
+        status, error = FAILED, f"not recorded: {_one_line(problem)}"
+        seconds = time.monotonic() - started
+    if error:
+        client.set_tag(run_id, "error", error)
+    client.set_terminated(run_id, status)
+    return Outcome(execution.name, status, run_id, seconds, metric, error)
+
+
+def _execute_in(folder: Path, execution: Execution, stop: Stop, progress) -> tuple[str, str]:
+    """Execute a copy of the notebook; its status, and the error in a line."""
+    notebook = folder / "artifacts" / "notebook" / execution.notebook.name
+    notebook.parent.mkdir(parents=True)
+    shutil.copyfile(execution.notebook, notebook)
+    cells = [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
+    n_cells = sum(bool(cell.source.strip()) for cell in cells) + bool(execution.parameters)
+    watch = Watch(execution, n_cells, progress)
+    error, cut_short = "", True
+    try:
+        env = environment(folder, MFLIB_RUN_DIR=str(folder))
+        with kernel(execution.notebook.parent, env) as manager:
+            pid = manager.provisioner.pid
+            with stop.by(lambda: kill(pid)):
+                _papermill(notebook, execution, manager, watch)
+        cut_short = False
+    except PapermillExecutionError as problem:
+        error, cut_short = f"{problem.ename}: {problem.evalue}", False
+    except DeadKernelError:
+        error = "the kernel died"
+    except CellTimeoutError:
+        error = f"timed out after {execution.timeout:g} s"
+    except Exception as problem:
+        error = _one_line(problem)
+    if stop.asked and error:
+        error = "stopped by Ctrl-C"
+    about = _clean(notebook, watch.cell_index if cut_short else None, error)
+    if about.get("exception") and not error:
+        error = "SystemExit: the cells behind it did not run"  # papermill lets it pass
+    if not error:
+        return FINISHED, ""
+    where = f" (cell {watch.cell_number} of {n_cells})" if watch.cell_number else ""
+    return KILLED if stop.asked else FAILED, _one_line(error) + where
+
+
+def _papermill(notebook: Path, execution: Execution, manager, watch: Watch) -> None:
+    """Execute the notebook in place, saved after each cell."""
+    path = re.sub(r"[{}]", r"\g<0>\g<0>", str(notebook))  # papermill formats paths
+    papermill.execute_notebook(
+        path,
+        path,
+        parameters=execution.parameters,
+        kernel_name="python3",
+        language="python",
+        progress_bar=False,
+        start_timeout=120,
+        km=manager,
+        timeout_func=watch.seconds_left,
+        on_cell_execute=watch.begins,
+    )
+
+
+def _clean(notebook: Path, cut_at: int | None, error: str) -> dict:
+    """Make the saved notebook honest: papermill marks each cell "completed" after a dead kernel.
+
+    The cell that was cut short gets the error as its output, those behind it become pending. Paths of this
+    machine go. Returns papermill's own metadata.
+    """
+    content = nbformat.read(notebook, as_version=4)
+    about = content.metadata.get("papermill", {})
+    for path in ("input_path", "output_path"):
+        about.pop(path, None)
+    if cut_at is not None:
+        about["exception"] = True
+        for index, cell in enumerate(content.cells):
+            if index >= cut_at:
+                cell.metadata["papermill"] = {"status": "failed" if index == cut_at else "pending"}
+        message = {"ename": "Stopped", "evalue": error, "traceback": [error]}
+        content.cells[cut_at].outputs.append(nbformat.v4.new_output("error", **message))
+    nbformat.write(content, notebook)
+    return about
+
+
+def _key_metric(metrics: dict[str, float]) -> tuple[str, float] | None:
+    """The number by which one looks at a run first."""
+    for name in (*_KEY_METRICS, *metrics):
+        if name in metrics:
+            return name, metrics[name]
+    return None
+
+
+def _one_line(problem: object) -> str:
+    """The first line of a message, printable and short."""
+    lines = str(problem).strip().splitlines() or [type(problem).__name__]
+    text = lines[0] if isinstance(problem, str) else f"{type(problem).__name__}: {lines[0]}"
+    return "".join(sign if sign.isprintable() else " " for sign in text)[:500]

@@ -1,0 +1,60 @@
+"""A Jupyter kernel of this very interpreter, which never outlives the notebook it was started for."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_core.utils import run_sync
+
+
+class _ThisInterpreter(KernelSpecManager):
+    """Whatever kernels are installed for the user: the one started is the Python that runs now."""
+
+    def get_kernel_spec(self, kernel_name):
+        launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        quiet = "--IPKernelApp.log_level=40"  # else a TCP warning stands in the first output
+        return KernelSpec(argv=[*launch, quiet], display_name="Python 3 (ipykernel)", language="python")
+
+
+def environment(scratch: Path, **more: str) -> dict[str, str]:
+    """The environment of a kernel.
+
+    One BLAS thread unless the user says otherwise, because the bits of a product depend on them. An empty
+    IPython folder, because somebody's start-up files must not change a result.
+    """
+    users = {name: value for name, value in os.environ.items() if name != "MFLIB_RUN_DIR"}
+    return {"OPENBLAS_NUM_THREADS": "1", **users, "IPYTHONDIR": str(scratch / "ipython"), **more}
+
+
+@contextmanager
+def kernel(folder: Path, env: dict[str, str]) -> Iterator[AsyncKernelManager]:
+    """A started kernel; at the end it is shut down, and killed with all its children if it does not obey.
+
+    Parameters
+    ----------
+    folder : Path
+        The kernel's working folder.
+    env : dict of str
+        Its environment.
+    """
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=_ThisInterpreter())
+    run_sync(manager.start_kernel)(cwd=str(folder), env=env)
+    group = manager.provisioner.pid  # a kernel leads a process group of its own
+    obeys = False
+    try:
+        yield manager
+        obeys = True
+    finally:
+        run_sync(manager.shutdown_kernel)(now=not obeys)
+        kill(group)
+
+
+def kill(group: int) -> None:
+    """End a kernel and its children at once."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)

@@ -1,0 +1,168 @@
+"""Params files: which notebooks to execute with which parameters.
+
+    experiment: default         # the name under which MLflow lists the runs
+    timeout: 600                # seconds that the cells of one notebook may take together
+    runs:
+      - notebook: 02_elementwise_gradient
+        parameters: {seed: 0}   # the others keep their defaults
+
+Everything is checked against the notebooks before the first of them starts.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mflib.runs.declared import convert, convert_text, declared
+from mflib.runs.project import InputError, find_notebook, nearest, shown
+
+EXPERIMENT = "mflib"
+TIMEOUT = 600.0
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One notebook to execute once."""
+
+    notebook: Path
+    parameters: dict[str, Any]  # every declared one, of the declared type
+    experiment: str = EXPERIMENT
+    timeout: float = TIMEOUT  # seconds
+    source: str = ""  # the params file
+
+    @property
+    def name(self) -> str:
+        """The notebook's name without its suffix."""
+        return self.notebook.stem
+
+
+def read_params(path: Path) -> list[Execution]:
+    """The executions that a params file lists.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or names something unknown, or gives a value of the wrong type.
+    """
+    place = shown(path)
+    content = _mapping(_load(path, place), place, ("experiment", "timeout", "runs"))
+    experiment = content.get("experiment", EXPERIMENT)
+    if not isinstance(experiment, str) or not experiment.strip() or not experiment.isprintable():
+        raise InputError(f"{place}, experiment: expected a name, got {experiment!r}")
+    timeout = convert(content.get("timeout", TIMEOUT), "float", f"{place}, timeout")
+    if timeout <= 0:
+        raise InputError(f"{place}, timeout: expected a number of seconds above 0, got {timeout}")
+    runs = content.get("runs")
+    if not isinstance(runs, list) or not runs:
+        raise InputError(f"{place}, runs: expected a list of at least one notebook, got {runs!r}")
+    executions = [_execution(run, f"{place}, run {i}") for i, run in enumerate(runs, 1)]
+    return [replace(one, experiment=experiment, timeout=timeout, source=place) for one in executions]
+
+
+def with_defaults(notebook: str) -> Execution:
+    """The execution of a notebook with the defaults of its own parameters cell.
+
+    Raises
+    ------
+    InputError
+        If there is no such notebook, or its parameters cell cannot be read.
+    """
+    return _execution({"notebook": notebook}, "--notebook")
+
+
+def override(executions: list[Execution], assignments: list[str]) -> list[Execution]:
+    """Set parameters in every listed notebook that declares them.
+
+    Parameters
+    ----------
+    executions : list of Execution
+    assignments : list of str
+        Each `name=value`; a later one wins.
+
+    Raises
+    ------
+    InputError
+        If no listed notebook declares a name, or a value does not fit.
+    """
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise InputError(f"-p {assignment}: expected name=value")
+        if not any(name in one.parameters for one in executions):
+            known = dict.fromkeys(key for one in executions for key in one.parameters)
+            raise InputError(f"-p {assignment}: unknown parameter {name!r}{nearest(name, known)}")
+        executions = [_with(one, name, text) if name in one.parameters else one for one in executions]
+    return executions
+
+
+def _with(execution: Execution, name: str, text: str) -> Execution:
+    """The execution with one parameter replaced."""
+    kind = declared(execution.notebook)[name].kind
+    value = convert_text(text, kind, f"-p {name} of {execution.name}")
+    return replace(execution, parameters={**execution.parameters, name: value})
+
+
+def _execution(run: Any, place: str) -> Execution:
+    """One entry of `runs:`, checked against its notebook."""
+    run = _mapping(run, place, ("notebook", "parameters"))
+    if not isinstance(run.get("notebook"), str):
+        raise InputError(f"{place}, notebook: expected the name of a notebook, got {run.get('notebook')!r}")
+    notebook = find_notebook(run["notebook"], place)
+    place = f"{place} ({notebook.stem})"
+    known = declared(notebook)
+    given = _mapping(run.get("parameters") or {}, f"{place}, parameters", known, "parameter")
+    values = {name: parameter.default for name, parameter in known.items()}
+    values |= {name: convert(value, known[name].kind, f"{place}, {name}") for name, value in given.items()}
+    return Execution(notebook, values)
+
+
+def _mapping(content: Any, place: str, valid: Any, what: str = "key") -> dict[str, Any]:
+    """The content, if it is a mapping that has only valid keys."""
+    if not isinstance(content, dict):
+        raise InputError(f"{place}: expected a mapping (`name: value` lines), got {_kind_of(content)}")
+    for key in content:
+        if key not in valid:
+            raise InputError(f"{place}: unknown {what} {key!r}{nearest(str(key), valid)}")
+    return content
+
+
+def _kind_of(content: Any) -> str:
+    return {list: "a list", str: "a text", type(None): "nothing"}.get(type(content), f"{content!r}")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, which moreover refuses a key that is given twice."""
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                problem = f"{key.value!r} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _load(path: Path, place: str) -> Any:
+    """The content of a YAML file."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise InputError(f"{place}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{place}: is not a text file in UTF-8") from None
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise InputError(f"{place}{line}: is not valid YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{place}: is not valid YAML: {str(error).splitlines()[0]}") from None
+    if content is None:
+        raise InputError(f"{place}: is empty; expected `runs:` with a list of notebooks")
+    return content

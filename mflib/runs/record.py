@@ -1,0 +1,213 @@
+"""What a notebook calls to have its results recorded.
+
+`mflib run` names a folder in MFLIB_RUN_DIR and turns what is left there into an MLflow run. So a kernel
+imports no MLflow, and the same calls in a notebook opened by hand do nothing:
+
+    <MFLIB_RUN_DIR>/metrics.jsonl      a line for each metric or series
+                    artifacts/figures/<name>.png
+                    artifacts/tables/<name>.csv
+"""
+
+import csv
+import json
+import math
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# A subset of what MLflow accepts that is also a file name, so it can never lead out of the folder.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}")
+_SERIES = {"loss": "loss", "validation_rmse": "rmse.validation", "seconds": "seconds.descent"}
+_said_so = False
+
+
+def record_metrics(metrics: Mapping[str, float]) -> None:
+    """Record single numbers of this run.
+
+    Parameters
+    ----------
+    metrics : mapping of str to number
+        For instance `rmse.validation`, `loss`, `seconds.fit`. A number given under the name of a series
+        recorded before is its last word. True and False count as 1 and 0.
+
+    Raises
+    ------
+    ValueError
+        If a name has other signs than letters, digits, `_`, `-` and `.`, or a number is NaN or infinite.
+    TypeError
+        If a value is not a single real number.
+
+    Examples
+    --------
+    >>> record_metrics({"rmse@10": 0.9})
+    Traceback (most recent call last):
+    ...
+    ValueError: metric name 'rmse@10': only letters, digits, '_', '-' and '.' are allowed
+    """
+    for name, value in metrics.items():
+        _check_name("metric", name)
+        _check_number(name, value)
+    _append([{"name": name, "values": [float(value)]} for name, value in metrics.items()])
+
+
+def record_history(history: np.ndarray, prefix: str = "") -> None:
+    """Record the history of a descent as the series `loss`, `rmse.validation` and `seconds.descent`.
+
+    Parameters
+    ----------
+    history : structured ndarray, shape (n,), fields iteration, loss, validation_rmse, seconds
+        The iteration is the step of the series; rows whose validation RMSE is NaN have none.
+    prefix : str
+        Put before each name, to tell several descents apart: `momentum.` gives `momentum.loss`.
+
+    Raises
+    ------
+    ValueError
+        If a field is missing, or a loss or time is not finite.
+    """
+    fields = getattr(getattr(history, "dtype", None), "names", None) or ()
+    missing = [name for name in ("iteration", *_SERIES) if name not in fields]
+    if missing:
+        raise ValueError(
+            f"history must be a structured array with the field {missing[0]!r}, has {list(fields)}"
+        )
+    lines = []
+    for field, series in _SERIES.items():
+        _check_name("metric", prefix + series)
+        values = np.asarray(history[field], dtype=np.float64)
+        there = ~np.isnan(values) if field == "validation_rmse" else np.ones(len(values), dtype=bool)
+        steps, values = history["iteration"][there], values[there]
+        if not np.isfinite(values).all():
+            worst = int(steps[np.flatnonzero(~np.isfinite(values))[0]])
+            raise ValueError(f"history: {field} is not finite at iteration {worst}")
+        if len(values):
+            lines.append({"name": prefix + series, "steps": steps.tolist(), "values": values.tolist()})
+    _append(lines)
+
+
+def record_figure(name: str, figure: Any) -> None:
+    """Record a picture as `figures/<name>.png`.
+
+    Parameters
+    ----------
+    name : str
+        Letters, digits, `_`, `-` and `.`; the same name again replaces the picture.
+    figure : matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If the name has other signs.
+    TypeError
+        If `figure` is not a matplotlib figure.
+    """
+    _check_name("figure", name)
+    if not hasattr(figure, "savefig"):
+        raise TypeError(f"figure {name!r}: expected a matplotlib Figure, got {type(figure).__name__}")
+    with _new_file(f"figures/{name}.png") as file:
+        if file:
+            figure.savefig(file, format="png", bbox_inches="tight")
+
+
+def record_table(name: str, table: Any) -> None:
+    """Record a table as `tables/<name>.csv`.
+
+    Parameters
+    ----------
+    name : str
+        Letters, digits, `_`, `-` and `.`; the same name again replaces the table.
+    table : pandas.DataFrame, or iterable of mappings
+        An index other than the plain numbering becomes the first column. Of mappings, each is a row.
+
+    Raises
+    ------
+    ValueError
+        If the name has other signs.
+    TypeError
+        If `table` is neither.
+    """
+    _check_name("table", name)
+    rows = None if hasattr(table, "to_csv") else _rows(name, table)
+    with _new_file(f"tables/{name}.csv") as file:
+        if file and rows is None:
+            table.to_csv(file, index=type(table.index).__name__ != "RangeIndex")
+        elif file:
+            columns = list(dict.fromkeys(key for row in rows for key in row))
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _rows(name: str, table: Any) -> list[Mapping]:
+    """The rows of a table that is not a DataFrame."""
+    rows = list(table) if isinstance(table, Iterable) else [table]
+    for row in rows:
+        if not isinstance(row, Mapping):
+            raise TypeError(
+                f"table {name!r}: expected a DataFrame or a list of dicts, got {type(table).__name__}"
+                + (f" of {type(row).__name__}" if row is not table else "")
+            )
+    return rows
+
+
+def _check_name(what: str, name: str) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"{what} name {name!r}: only letters, digits, '_', '-' and '.' are allowed")
+
+
+def _check_number(name: str, value: Any) -> None:
+    if isinstance(value, bool | np.bool_):
+        return  # a claim that holds or not: 1 or 0
+    if not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"metric {name!r}: expected a real number, got {type(value).__name__}")
+    if not math.isfinite(value):
+        raise ValueError(f"metric {name!r}: expected a finite number, got {value}")
+
+
+def _folder() -> Path | None:
+    """The folder of this run; without one, say so once."""
+    global _said_so
+    if folder := os.environ.get("MFLIB_RUN_DIR"):
+        return Path(folder)
+    if not _said_so:
+        _said_so = True
+        print("Opened by hand: nothing is recorded (mflib run does).")
+    return None
+
+
+def _append(lines: list[dict]) -> None:
+    """Append the lines in one write, so that a process killed meanwhile leaves whole lines before."""
+    folder = _folder()
+    if folder is None:
+        return
+    now = int(time.time() * 1000)
+    text = "".join(json.dumps({**line, "time": now}) + "\n" for line in lines)
+    with open(folder / "metrics.jsonl", "ab", buffering=0) as file:
+        file.write(text.encode())
+
+
+@contextmanager
+def _new_file(name: str):
+    """A file to write that gets its name only when it is complete; None without a run."""
+    folder = _folder()
+    if folder is None:
+        yield None
+        return
+    target = folder / "artifacts" / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    mode = {"mode": "wb"} if target.suffix == ".png" else {"mode": "w", "encoding": "utf-8", "newline": ""}
+    handle, temporary = tempfile.mkstemp(dir=folder)
+    try:
+        with open(handle, **mode) as file:
+            yield file
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise

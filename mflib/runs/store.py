@@ -1,0 +1,138 @@
+"""The store of runs: SQLite and artifacts under mlruns/, or what MLFLOW_TRACKING_URI names.
+
+MLflow resolves a relative path against the working folder of whoever calls, and crashes when several
+processes create a database at once. So paths are absolute, and it is created once, under a lock.
+"""
+
+import os
+import socket
+import sqlite3
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mflib.runs.project import InputError, root
+
+# Read when mlflow is imported, which only the functions below do.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+
+_SQLITE = "sqlite:///"
+_LOCK_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where runs are kept: it can be handed to another process, a client cannot."""
+
+    uri: str
+    artifacts: Path | None  # None: the server decides
+
+    @property
+    def database(self) -> Path | None:
+        """The file, if the store is SQLite."""
+        return Path(self.uri.removeprefix(_SQLITE)) if self.uri.startswith(_SQLITE) else None
+
+    def client(self):
+        """An `MlflowClient` on this store."""
+        from mlflow import MlflowClient
+
+        return MlflowClient(tracking_uri=self.uri)
+
+    def experiment(self, name: str) -> str:
+        """The id of the experiment of this name, which is created where it is missing."""
+        from mlflow.exceptions import MlflowException
+
+        client = self.client()
+        found = client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == "deleted":
+            raise InputError(f"experiment {name!r}: was deleted in MLflow; restore it or take another name")
+        if found is not None:
+            return found.experiment_id
+        try:
+            return client.create_experiment(name, self.artifacts and self.artifacts.as_uri())
+        except MlflowException:
+            if created := client.get_experiment_by_name(name):  # another process was faster
+                return created.experiment_id
+            raise
+
+
+def locate() -> Store:
+    """The store that holds here, whether or not it exists: the same from every working folder."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{root() / 'mlruns' / 'mlflow.db'}"
+    if uri.startswith(_SQLITE):
+        database = Path(uri.removeprefix(_SQLITE)).resolve()
+        return Store(f"{_SQLITE}{database}", database.parent / "artifacts")
+    remote = urlsplit(uri).scheme in ("http", "https", "databricks")
+    return Store(uri, None if remote else root() / "mlruns" / "artifacts")
+
+
+def open_store() -> Store:
+    """The store, created if it does not exist and seen to be writable.
+
+    Raises
+    ------
+    InputError
+        If it cannot be created, reached or written.
+    """
+    store = locate()
+    if store.database is not None:
+        _create(store)
+    else:
+        _reach(store)
+    return store
+
+
+def _create(store: Store) -> None:
+    """Create the database and the artifact folder, one process at a time, and write to both."""
+    from filelock import FileLock, Timeout
+
+    database = store.database
+    try:
+        store.artifacts.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{database}.lock", timeout=_LOCK_SECONDS):
+            if not _has_tables(database):
+                store.client().search_experiments(max_results=1)
+        with tempfile.TemporaryFile(dir=store.artifacts):
+            pass
+    except Timeout:
+        raise InputError(f"{database}: another process has held its lock for {_LOCK_SECONDS} s") from None
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or database}: the store cannot be written: {error.strerror}"
+        ) from None
+    except sqlite3.Error as error:
+        raise InputError(f"{database}: the store cannot be written: {error}") from None
+    except Exception as error:
+        raise InputError(f"{database}: MLflow cannot open the store: {_first_line(error)}") from None
+
+
+def _has_tables(database: Path) -> bool:
+    """Whether MLflow's tables are there; sqlite3.Error if the file cannot be written."""
+    with closing(sqlite3.connect(database, timeout=20)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        return bool(
+            connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+        )
+
+
+def _reach(store: Store) -> None:
+    """Ask the server something: at once where nobody listens, for MLflow itself would try for minutes."""
+    parts = urlsplit(store.uri)
+    try:
+        if parts.scheme in ("http", "https"):
+            port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+            socket.create_connection((parts.hostname, port), timeout=10).close()
+        store.client().search_experiments(max_results=1)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"MLFLOW_TRACKING_URI={store.uri}: cannot be reached: {_first_line(error)}"
+        ) from None
+    except Exception as error:
+        raise InputError(f"MLFLOW_TRACKING_URI={store.uri}: MLflow says: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 
-from mflib.runs.execute import FAILED, Outcome, execute
+from mflib.runs.outcome import FAILED, Outcome
 from mflib.runs.params import Execution
 from mflib.runs.stop import Stop
 from mflib.runs.store import Store
@@ -52,10 +52,12 @@ def execute_all(
 def _execute(execution: Execution, store: Store, stop: Stop, progress) -> Outcome:
     """Execute; where not even the run could be created or completed, the outcome says so."""
     try:
+        from mflib.runs.execute import execute  # seconds, which the process that only hands out need not pay
+
         return execute(execution, store, stop, progress)
     except Exception as problem:
         line = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-        return Outcome(execution.name, FAILED, "", 0.0, error=f"the store failed: {line}"[:500])
+        return Outcome(execution.name, FAILED, error=f"the store failed: {line}"[:500])
 
 
 class _Processes:
@@ -112,7 +114,7 @@ class _Processes:
         except (EOFError, ConnectionResetError):
             self._busy.pop(connection)
             if not self._stop.asked:
-                self._end(i, Outcome(self._executions[i].name, FAILED, "", 0.0, error="its process died"))
+                self._end(i, Outcome(self._executions[i].name, FAILED, error="its process died"))
                 if self._waiting:
                     self._start()
             return

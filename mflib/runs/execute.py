@@ -5,7 +5,6 @@ import re
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -15,26 +14,14 @@ from papermill.exceptions import PapermillExecutionError
 
 from mflib.runs.collect import keep, metrics_of
 from mflib.runs.kernel import environment, kernel, kill
+from mflib.runs.outcome import FAILED, FINISHED, KILLED, Outcome
 from mflib.runs.params import Execution
 from mflib.runs.stop import Stop
 from mflib.runs.store import Store
 
-FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
 # papermill's log would say in the middle of the progress line what the outcome says
 logging.getLogger("papermill").setLevel(logging.CRITICAL)
 _KEY_METRICS = ("rmse.validation", "loss")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of an execution."""
-
-    name: str
-    status: str  # FINISHED, FAILED or KILLED, as MLflow has it
-    run_id: str
-    seconds: float
-    metric: tuple[str, float] | None = None
-    error: str = ""
 
 
 class Watch:

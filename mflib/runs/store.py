@@ -35,6 +35,14 @@ class Store:
         """The file, if the store is SQLite."""
         return Path(self.uri.removeprefix(_SQLITE)) if self.uri.startswith(_SQLITE) else None
 
+    @property
+    def place(self) -> str:
+        """Where it is, for a reader: without the password that an address may hold."""
+        if self.database:
+            return str(self.database)
+        parts = urlsplit(self.uri)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
     def client(self):
         """An `MlflowClient` on this store."""
         from mlflow import MlflowClient
@@ -128,10 +136,10 @@ def _reach(store: Store) -> None:
         store.client().search_experiments(max_results=1)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"MLFLOW_TRACKING_URI={store.uri}: cannot be reached: {_first_line(error)}"
+            f"MLFLOW_TRACKING_URI={store.place}: cannot be reached: {_first_line(error)}"
         ) from None
     except Exception as error:
-        raise InputError(f"MLFLOW_TRACKING_URI={store.uri}: MLflow says: {_first_line(error)}") from None
+        raise InputError(f"MLFLOW_TRACKING_URI={store.place}: MLflow says: {_first_line(error)}") from None
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,109 @@
+"""`mflib …`: the command line, a thin face over mflib.runs."""
+
+import argparse
+import importlib.metadata
+import sys
+
+from mflib.runs.project import InputError, find_notebook, find_params
+
+HELD, DID_NOT, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Carry out one command.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Those of the process by default.
+
+    Returns
+    -------
+    int
+        0 if it held, 1 if it did not, 2 for wrong usage or input, 130 after Ctrl-C.
+    """
+    given = _parser().parse_args(arguments)
+    try:
+        return given.command(given)
+    except InputError as error:
+        print(f"mflib: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mflib", description="Matrix factorization, executed and recorded.")
+    version = importlib.metadata.version("mflib")
+    parser.add_argument("--version", action="version", version=f"mflib {version}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="execute notebooks and record each as a run")
+    run.set_defaults(command=_run)
+    run.add_argument("params", nargs="*", metavar="PARAMS.yaml", help="by default params/default.yaml")
+    run.add_argument("-p", dest="assignments", action="append", default=[], metavar="NAME=VALUE")
+    run.add_argument("--notebook", metavar="N", help="this one alone; without PARAMS, with its defaults")
+    run.add_argument("--jobs", type=_count, default=1, metavar="J", help="processes that share the notebooks")
+
+    ui = commands.add_parser("ui", help="MLflow's page on the recorded runs")
+    ui.set_defaults(command=_ui)
+    ui.add_argument("--port", type=_port, default=5000, metavar="P", help="5000 by default, 0 for a free one")
+    return parser
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {count}")
+    return count
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 65536:
+        raise argparse.ArgumentTypeError(f"expected a port below 65536, got {port}")
+    return port
+
+
+def _executions(given: argparse.Namespace) -> list:
+    """What the arguments ask for, checked."""
+    from mflib.runs import params
+
+    if given.notebook and not given.params:
+        executions = [params.with_defaults(given.notebook)]
+    else:
+        files = [find_params(name) for name in given.params or ["params/default.yaml"]]
+        executions = [one for file in files for one in params.read_params(file)]
+        if given.notebook:
+            notebook = find_notebook(given.notebook, "--notebook")
+            executions = [one for one in executions if one.notebook == notebook]
+            if not executions:
+                raise InputError(f"--notebook {given.notebook}: is not listed in {', '.join(given.params)}")
+    return params.override(executions, given.assignments)
+
+
+def _run(given: argparse.Namespace) -> int:
+    from mflib.runs import batch, report
+    from mflib.runs.stop import Stop
+    from mflib.runs.store import open_store
+
+    executions = _executions(given)
+    store = open_store()
+    progress = report.Progress(executions)
+    with Stop() as stop:
+        outcomes = batch.execute_all(executions, store, stop, given.jobs, progress.show, progress.done)
+    print(f"\n{report.table(executions, outcomes)}\n\n{report.closing(outcomes, store)}")
+    if stop.asked:
+        return INTERRUPTED
+    return HELD if all(outcome.status == report.FINISHED for outcome in outcomes) else DID_NOT
+
+
+def _ui(given: argparse.Namespace) -> int:
+    from mflib.runs.page import serve
+    from mflib.runs.store import open_store
+
+    return serve(open_store(), given.port)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -66,9 +66,9 @@ def toy():
 def planted(n_users, n_items, n_ratings, n_factors, noise=0.1, mean=0.0, skew=0.8, seed=0):
     """Ratings of known low rank plus noise, with the uneven activity and popularity of real ratings.
 
-    The truth is y_ij = u_i · v_j + ε, with u_i · v_j around `mean` with standard deviation 1, and ε normal with
-    standard deviation `noise`. Where a mean is asked for, the first factor carries it, held at √mean in both U
-    and V (with n_factors=1 nothing else is left).
+    The truth is y_ij = u_i · v_j + ε, with u_i · v_j around `mean` with standard deviation 1, and ε normal
+    with standard deviation `noise`. Where a mean is asked for, the first factor carries it, held at √mean in
+    both U and V (with n_factors=1 nothing else is left).
 
     Parameters
     ----------
@@ -105,7 +105,8 @@ def planted(n_users, n_items, n_ratings, n_factors, noise=0.1, mean=0.0, skew=0.
     noise = checks.real_number("noise", noise, 0, np.inf, high_open=True)
     mean = checks.real_number("mean", mean, 0, np.inf, high_open=True)
     skew = checks.real_number("skew", skew, 0, 2)
-    rng = np.random.default_rng(checks.whole_number("seed", seed, 0))
+    # A stream of its own: from the same seed, random_factors would start at a multiple of the truth.
+    rng = np.random.default_rng((checks.whole_number("seed", seed, 0), 1))
 
     free = k - (mean > 0)
     # each of the free terms has variance 1/free, so their sum has variance 1

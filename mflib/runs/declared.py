@@ -43,9 +43,8 @@ def declared(notebook: Path) -> dict[str, Parameter]:
     try:
         lines = ast.parse(source).body
     except SyntaxError as error:
-        raise InputError(
-            f"{notebook.name}: line {error.lineno} of the parameters cell is not Python"
-        ) from None
+        place = f"{notebook.name}, parameters cell, line {error.lineno}"
+        raise InputError(f"{place}: is not Python") from None
     found = {}
     for line in lines:
         if isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant):

@@ -76,7 +76,7 @@ def record_history(history: np.ndarray, prefix: str = "") -> None:
     missing = [name for name in ("iteration", *_SERIES) if name not in fields]
     if missing:
         raise ValueError(
-            f"history must be a structured array with the field {missing[0]!r}, has {list(fields)}"
+            f"history: expected a structured array with field {missing[0]!r}, got {list(fields)}"
         )
     lines = []
     for field, series in _SERIES.items():

@@ -28,9 +28,11 @@ def refresh(notebook: Path) -> None:
         If a cell raises, takes too long or kills the kernel; the file stays as it was.
     """
     content = nbformat.read(notebook, as_version=4)
-    with tempfile.TemporaryDirectory(prefix="mflib-", ignore_cleanup_errors=True) as scratch:
-        with kernel(notebook.resolve().parent, environment(Path(scratch))) as manager:
-            NotebookClient(content, km=manager, timeout=_CELL_SECONDS, record_timing=False).execute()
+    with (
+        tempfile.TemporaryDirectory(prefix="mflib-", ignore_cleanup_errors=True) as scratch,
+        kernel(notebook.resolve().parent, environment(Path(scratch))) as manager,
+    ):
+        NotebookClient(content, km=manager, timeout=_CELL_SECONDS, record_timing=False).execute()
     for cell in content.cells:
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})

@@ -129,7 +129,7 @@ def matrices(panels: Sequence[Panel], between: Sequence[str] = ()) -> Figure:
         raise ValueError(f"{len(panels)} panels need {len(panels) - 1} signs between, got {len(between)}")
     sizes = [np.multiply(np.shape(panel.A)[::-1], _CELL) for panel in panels]
     margins = [0.15 + 0.085 * max(map(len, panel.rows), default=0) for panel in panels]
-    gap, above, below = 0.35, 0.65, 0.1
+    gap, above, below = 0.3 + 0.25 * bool(between), 0.65, 0.1
     height = max(size[1] for size in sizes)
     total = np.array(
         [sum(margins) + sum(size[0] for size in sizes) + gap * len(panels), above + height + below]
@@ -140,17 +140,11 @@ def matrices(panels: Sequence[Panel], between: Sequence[str] = ()) -> Figure:
         left += margin
         corner = (left, below + (height - size[1]) / 2)
         _draw(figure.add_axes((*(corner / total), *(size / total))), panel)
-        left += size[0] + gap
+        left += size[0]
         if p < len(between):
-            x = left - gap + (gap + margins[p + 1]) / 2
-            figure.text(
-                x / total[0],
-                (below + height / 2) / total[1],
-                between[p],
-                fontsize=16,
-                ha="center",
-                va="center",
-            )
+            spot = np.array([left + gap / 2, below + height / 2]) / total
+            figure.text(*spot, between[p], fontsize=16, ha="center", va="center")
+        left += gap
     return figure
 
 
@@ -235,12 +229,14 @@ def curves(
     for (name, y), color, marker in zip(series.items(), COLORS, _MARKERS, strict=False):
         axes.plot(x, y, color=color, marker=marker if len(x) <= 60 else None, label=name)
         colors[name] = color
-    for name, y in (dashed or {}).items():
-        label = None if name in colors else name
-        axes.plot(x, y, "--", color=colors.get(name, GREY), linewidth=1.2, alpha=0.8, label=label, zorder=1)
-    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.set_xscale("log" if "x" in log else "linear")
     axes.set_yscale("log" if "y" in log else "linear")
+    limits = axes.get_ylim()  # those of the curves, however far theory runs
+    for name, y in (dashed or {}).items():
+        label = None if name in colors else name
+        color = colors.get(name, GREY)
+        axes.plot(x, y, "--", color=color, linewidth=1.2, alpha=0.8, label=label, zorder=1)
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title, ylim=limits)
     if len(axes.get_legend_handles_labels()[1]) > 1:
         figure.legend(loc="outside right upper")
     return figure

@@ -1,0 +1,89 @@
+"""Pictures show what they are given; how they look is seen in the notebooks."""
+
+import subprocess
+import sys
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from mflib import datasets, plots
+
+
+@pytest.fixture(autouse=True)
+def clean_canvas():
+    with mpl.rc_context({"backend": "agg"}):
+        plots.use_style()
+        yield
+        plt.close("all")
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def hatched(axes):
+    return sum(patch.get_hatch() is not None for patch in axes.patches)
+
+
+def test_importing_mflib_imports_no_matplotlib():
+    code = "import sys, mflib; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_matrix_writes_each_rating_and_hatches_each_gap():
+    Y, R, users, items = datasets.toy()
+    axes = plots.matrix(Y, R, title="Y", rows=users, columns=items).axes[0]
+    assert texts(axes) == [f"{y:g}" for y in Y[R == 1]]
+    assert hatched(axes) == np.sum(R == 0)
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(users)
+
+
+def test_a_number_in_an_unobserved_place_is_hatched_and_still_written():
+    axes = plots.matrix(np.array([[1.0, 1e9]]), np.array([[1, 0]])).axes[0]
+    assert (texts(axes), hatched(axes)) == (["1", "1e+09"], 1)
+
+
+def test_fractions_and_none_are_drawn_like_floats_and_nan():
+    from fractions import Fraction
+
+    axes = plots.matrix(np.array([[Fraction(-1, 2), None]], dtype=object)).axes[0]
+    assert (texts(axes), hatched(axes)) == (["−0.5"], 1)
+
+
+def test_signs_stand_between_panels():
+    A = np.eye(2)
+    figure = plots.matrices([plots.Panel(name, A) for name in "abc"], ("·", "="))
+    assert [text.get_text() for text in figure.texts] == ["·", "="]
+    with pytest.raises(ValueError, match="3 panels need 2 signs between, got 1"):
+        plots.matrices([plots.Panel(name, A) for name in "abc"], ("·",))
+
+
+def test_theory_has_the_colour_of_its_curve_and_does_not_stretch_the_axis():
+    x = np.array([1e-6, 1.0])
+    series, theory = {"a": x, "b": x**2}, {"a": x, "b": x**20}
+    figure = plots.curves(x, series, xlabel="h", ylabel="error", log="xy", dashed=theory)
+    axes = figure.axes[0]
+    assert [line.get_color() for line in axes.lines] == [plots.BLUE, plots.VERMILION] * 2
+    assert axes.get_ylim()[0] > 1e-13
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
+def test_a_chord_joins_two_points_of_the_function():
+    figure = plots.tangent(lambda w: w**2, 1.0, 2.0, [0.5], "w")
+    chord = next(line for line in figure.axes[0].lines if line.get_label() == "chord, h = 0.5")
+    np.testing.assert_allclose(chord.get_ydata(), [0.25, 2.25])
+
+
+def test_every_picture_is_a_figure_that_can_be_saved(tmp_path):
+    x = np.arange(1.0, 4.0)
+    for figure in (
+        plots.matrix(np.eye(2)),
+        plots.curves(x, {"E": x}, xlabel="t", ylabel="E"),
+        plots.tangent(lambda w: w**2, 0.0, 0.0, [1.0], "w"),
+    ):
+        assert isinstance(figure, Figure)
+        figure.savefig(tmp_path / "picture.png")
+        assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")

@@ -281,3 +281,205 @@ def tangent(
     axes.set(xlabel=xlabel, ylabel="E", title="Every chord is parallel to the tangent")
     figure.legend(loc="outside right upper")
     return figure
+
+
+def walks(
+    f: Callable[[float], float], paths: Mapping[str, np.ndarray], xlabel: str, ylabel: str = "E"
+) -> Figure:
+    """The steps of several descents on the graph of a function of one number, a panel for each.
+
+    Parameters
+    ----------
+    f : callable
+        Of a float.
+    paths : mapping of str to ndarray
+        Title → the places visited, the start first.
+    xlabel, ylabel : str
+
+    Returns
+    -------
+    Figure
+
+    Examples
+    --------
+    >>> len(walks(lambda w: w * w, {"slow": np.array([2.0, 1.0]), "fast": np.array([2.0, 0.0])}, "w").axes)
+    2
+    """
+    places = np.concatenate([*paths.values()])
+    margin = 0.08 * np.ptp(places)
+    x = np.linspace(places.min() - margin, places.max() + margin, 201)
+    graph = [float(f(at)) for at in x]
+    figure, row = plt.subplots(1, len(paths), figsize=(8, 2.8), sharey=True, squeeze=False)
+    for axes, (title, path) in zip(row[0], paths.items(), strict=True):
+        axes.plot(x, graph, color=GREY, linewidth=1.2)
+        heights = [float(f(at)) for at in path]
+        axes.plot(path, heights, "o-", color=BLUE, linewidth=1, label="steps")
+        axes.plot(path[0], heights[0], "s", color=VERMILION, markersize=8, label="start")
+        axes.set(xlabel=xlabel, ylabel=ylabel if axes is row[0, 0] else "", title=title)
+    figure.legend(*row[0, 0].get_legend_handles_labels(), loc="outside right upper")
+    return figure
+
+
+def learning_rates(rates: np.ndarray, losses: np.ndarray, start: float, limit: float) -> Figure:
+    """The loss that descents end with over their learning rates, and the limit that theory sets.
+
+    Parameters
+    ----------
+    rates, losses : ndarray, shape (n,)
+        A NaN is a descent that diverged; it is drawn on top.
+    start : float
+        The loss that all of them began with.
+    limit : float
+        Of the learning rate.
+
+    Returns
+    -------
+    Figure
+
+    Examples
+    --------
+    >>> learning_rates(np.array([1.0, 9.0]), np.array([0.1, np.nan]), 1.0, 5.0).axes[0].get_xlabel()
+    'learning rate η'
+    """
+    gone = np.isnan(losses)
+    figure, axes = plt.subplots()
+    axes.plot(rates[~gone], losses[~gone], "o", color=BLUE, label="loss at the end")
+    axes.plot(rates[gone], np.full(np.sum(gone), 10 * start), "X", color=VERMILION, label="diverged")
+    axes.axhline(start, color=GREY, linewidth=1.2, linestyle="--", label="loss at the start")
+    axes.axvline(limit, color=INK, linewidth=1.2, linestyle=":", label="2 / λmax")
+    axes.set(xlabel="learning rate η", ylabel="E", xscale="log", yscale="log")
+    figure.legend(loc="outside right upper")
+    return figure
+
+
+def agreement(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], xlabel: str, ylabel: str) -> Figure:
+    """Two arrays against each other, entry by entry, a panel for each pair: where they agree is the line.
+
+    Parameters
+    ----------
+    pairs : mapping of str to tuple of ndarray
+        Title → (across, upwards), of one shape.
+    xlabel, ylabel : str
+
+    Returns
+    -------
+    Figure
+
+    Examples
+    --------
+    >>> agreement({"same": (np.arange(3), np.arange(3))}, "truth", "found").axes[0].get_title()
+    'same'
+    """
+    figure, row = plt.subplots(1, len(pairs), figsize=(3.6 * len(pairs), 3.6), squeeze=False)
+    for axes, (title, (across, upwards)) in zip(row[0], pairs.items(), strict=True):
+        ends = [min(np.min(across), np.min(upwards)), max(np.max(across), np.max(upwards))]
+        axes.plot(ends, ends, color=GREY, linewidth=1.2)
+        axes.plot(np.ravel(across), np.ravel(upwards), "o", color=BLUE, markersize=3, alpha=0.5)
+        axes.set(xlabel=xlabel, ylabel=ylabel, title=title, aspect="equal")
+    return figure
+
+
+def ratings_overview(ratings) -> Figure:
+    """The values of ratings, and how many each user gave and each item got, in falling order.
+
+    Parameters
+    ----------
+    ratings : Ratings
+
+    Returns
+    -------
+    Figure
+
+    Examples
+    --------
+    >>> from mflib import Ratings
+    >>> len(ratings_overview(Ratings.from_arrays([0, 1], [0, 0], [5.0, 4.0], shape=(2, 1))).axes)
+    2
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
+    levels, heights = np.unique(ratings.values, return_counts=True)
+    if len(levels) <= 20:  # stars, a bar for each
+        left.bar(levels, heights, width=0.8 * np.min(np.diff(levels), initial=1), color=BLUE)
+    else:
+        left.hist(ratings.values, bins=30, color=BLUE)
+    left.set(xlabel="rating (points)", ylabel="number of ratings", title="Values")
+    for who, counts, line in (("user", ratings.user_counts, "-"), ("item", ratings.item_counts, "--")):
+        counts = np.sort(counts[counts > 0])[::-1]
+        right.plot(np.arange(1, len(counts) + 1), counts, line, label=f"of each {who}")
+    right.set(xlabel="place in the order", ylabel="number of ratings", title="Activity and popularity")
+    right.set(xscale="log", yscale="log")
+    right.legend()
+    return figure
+
+
+def bars(values: Mapping[str, float], xlabel: str, level: tuple[str, float] | None = None) -> Figure:
+    """A bar for each number, the number beside it; the lowest is set apart.
+
+    Parameters
+    ----------
+    values : mapping of str to float
+    xlabel : str
+    level : tuple of (str, float), optional
+        Name and place of a line to compare with.
+
+    Returns
+    -------
+    Figure
+
+    Examples
+    --------
+    >>> [text.get_text() for text in bars({"mean": 1.0, "model": 0.875}, "RMSE").axes[0].texts]
+    ['1.000', '0.875']
+    """
+    figure, axes = plt.subplots(figsize=(7, 0.5 * len(values) + 1))
+    lowest = min(values.values())
+    colors = [VERMILION if value == lowest else BLUE for value in values.values()]
+    axes.bar_label(axes.barh([*values], [*values.values()], color=colors), fmt="%.3f", padding=3)
+    axes.invert_yaxis()
+    axes.grid(False, axis="y")
+    axes.margins(x=0.12)
+    axes.set(xlabel=xlabel)
+    if level is not None:
+        axes.axvline(level[1], color=INK, linewidth=1.2, linestyle="--", label=level[0])
+        figure.legend(loc="outside right upper")
+    return figure
+
+
+def item_map(
+    x: np.ndarray, y: np.ndarray, counts: np.ndarray, names: Mapping[int, str], xlabel: str, ylabel: str
+) -> Figure:
+    """Items in the plane of two factors, coloured by their number of ratings, some with their name.
+
+    Parameters
+    ----------
+    x, y, counts : ndarray, shape (n_items,)
+    names : mapping of int to str
+        Place in the arrays → the name to write there.
+    xlabel, ylabel : str
+
+    Returns
+    -------
+    Figure
+
+    Examples
+    --------
+    >>> xy = np.array([0.0, 1.0])
+    >>> [text.get_text() for text in item_map(xy, xy, np.array([3, 9]), {1: "Brook"}, "x", "y").axes[0].texts]
+    ['Brook']
+    """
+    figure, axes = plt.subplots(figsize=(7.5, 4.8))
+    points = axes.scatter(x, y, c=counts, s=14, cmap="cividis_r", norm="log", linewidths=0)
+    figure.colorbar(points, ax=axes, label="number of ratings")
+    for item, name in names.items():
+        side = "left" if x[item] < (np.min(x) + np.max(x)) / 2 else "right"  # towards the middle
+        axes.plot(x[item], y[item], "o", markerfacecolor="none", color=VERMILION, markersize=7)
+        axes.annotate(
+            name,
+            (x[item], y[item]),
+            xytext=(6 if side == "left" else -6, 4),
+            textcoords="offset points",
+            fontsize=8,
+            ha=side,
+        )
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    return figure

@@ -62,35 +62,31 @@ def check(attempt, expected, tasks):
     tasks : sequence of tuple
         The arguments of each task.
 
-    Returns
-    -------
-    bool
-        True where all results agree to nine digits.
+    Notes
+    -----
+    Prints the verdict; right means to nine digits. Returns nothing: in a notebook a value would show twice.
 
     Examples
     --------
     >>> check(lambda x: x + x, lambda x: 2 * x, [(1.0,), (3.0,)])
     Right: 2 of 2 tasks.
-    True
     >>> check(lambda x: x**2, lambda x: 2 * x, [(2.0,), (3.0,)])
     Not yet: task 2 gives 9, expected 6.
-    False
     """
     for number, task in enumerate(tasks, start=1):
         try:
             got = attempt(*task)
         except Exception as error:  # whatever the reader's code raises is the reader's to see
             print(f"Not yet: task {number} raises {type(error).__name__}: {error}")
-            return False
+            return
         if got is None or got is ...:
             name = getattr(attempt, "__name__", "The function")
             print(f"{name} is still empty: write it, then run this cell.")
-            return False
+            return
         if difference := _difference(got, expected(*task)):
             print(f"Not yet: task {number} gives {difference}.")
-            return False
+            return
     print(f"Right: {len(tasks)} of {len(tasks)} tasks.")
-    return True
 
 
 def _difference(got, want):

@@ -65,7 +65,7 @@ def test_the_parameters_cell_is_read_and_not_executed(project, tmp_path):
         ("import os", "expected `name: type = value`, got `import os`"),
         ("seed: array = 0", "seed: expected the type int, float, str, bool, .*, got `array`"),
         ("seed: int = 0.5", "seed: expected int, got 0.5"),
-        ("seed: int = 0\n%matplotlib inline", "parameters cell, line 2: is not Python"),
+        ("seed: int = 0\n%matplotlib inline", "line 2: is not Python"),
     ],
 )
 def test_a_parameters_cell_holds_annotated_plain_values_only(project, cell, message):

@@ -35,7 +35,8 @@ class Project:
 
     def environment(self, **more: str) -> dict[str, str]:
         """The environment of a process that works on this project."""
-        own = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+        unset = ("MLFLOW_TRACKING_URI", "OPENBLAS_NUM_THREADS")
+        own = {name: value for name, value in os.environ.items() if name not in unset}
         return {**own, "MFLIB_ROOT": str(self.root), **more}
 
     def start(self, *arguments: str, cwd: Path | None = None, **env: str) -> subprocess.Popen:

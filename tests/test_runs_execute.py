@@ -38,13 +38,16 @@ record_table("rows", [{"a": 1}])
 print(sys.prefix, os.getcwd(), os.environ["OPENBLAS_NUM_THREADS"], repr(name))
 """
 NASTY = "q\"'\\\n{x}; <b> $(ls)"
+CHILD = """
+import subprocess
+record_metrics({"child": subprocess.Popen(["sleep", "600"]).pid})
+"""
 ENDS = {
     "02_raises": "raise ValueError('no \\x1b[2Jgood\\nsecond line')",
-    "03_dies": "os._exit(3)",
+    "03_dies": CHILD + "os._exit(3)",
     "04_is_killed": "os.kill(os.getpid(), 9)",
     "05_leaves": "raise SystemExit(0)",
-    "06_sleeps": "import subprocess; child = subprocess.Popen(['sleep', '600'])\n"
-    "record_metrics({'child': child.pid}); time.sleep(600)",
+    "06_sleeps": CHILD + "time.sleep(600)",
 }
 
 
@@ -60,11 +63,23 @@ def recorded(shared_project):
     shared_project.params(f"experiment: ends\ntimeout: 100\nruns:\n{listed}", "ends")
     shared_project.params("timeout: 1.5\nruns: [{notebook: 06_sleeps}]", "sleeps")
     (elsewhere := shared_project.root.parent / "elsewhere").mkdir()
-    result = shared_project.mflib(
-        *("run", "params/ends.yaml", "params/sleeps.yaml", "--jobs", "2", "-p", "seed=7"), cwd=elsewhere
-    )
+    command = ("run", "params/ends.yaml", "params/sleeps.yaml", "--jobs", "2", "-p", "seed=7")
+    result = shared_project.mflib(*command, cwd=elsewhere, **somebodys_own(shared_project.root.parent))
     assert not list(elsewhere.iterdir())
     return shared_project, result, shared_project.runs()
+
+
+def somebodys_own(folder):
+    """A kernel named python3 and an IPython start-up file that would make each notebook fail."""
+    (kernel := folder / "jupyter" / "kernels" / "python3").mkdir(parents=True)
+    (kernel / "kernel.json").write_text('{"argv": ["false"], "display_name": "", "language": "python"}')
+    (startup := folder / "ipython" / "profile_default" / "startup").mkdir(parents=True)
+    (startup / "00.py").write_text("import os; os._exit(1)")
+    return {
+        "JUPYTER_PATH": str(folder / "jupyter"),
+        "JUPYTER_PREFER_ENV_PATH": "0",
+        "IPYTHONDIR": str(folder / "ipython"),
+    }
 
 
 def artifacts(project, run):
@@ -178,7 +193,7 @@ def test_what_was_reached_before_a_failure_is_kept_and_the_rest_marked_as_not_ru
 def test_no_kernel_and_none_of_its_children_survive(recorded):
     _, _, runs = recorded
     assert all(gone(run.data.metrics["kernel"]) for run in runs.values())
-    assert gone(runs["06_sleeps"].data.metrics["child"])
+    assert all(gone(runs[name].data.metrics["child"]) for name in ("03_dies", "06_sleeps"))
 
 
 def test_the_checkout_is_left_as_it_was(recorded):

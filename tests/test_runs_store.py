@@ -1,6 +1,8 @@
 import multiprocessing
 import os
 import socket
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -31,6 +33,21 @@ def test_eight_processes_create_the_store_at_once(project):
     assert len(set(answers)) == 1
     assert answers[0].isdigit(), answers[0]
     assert [one.name for one in project.client().search_experiments()] == ["shared", "Default"]
+
+
+def test_a_creation_that_was_cut_short_is_done_again(project):
+    (project.root / "mlruns").mkdir()
+    (project.root / "mlruns" / "mlflow.db").touch()
+    (project.root / "mlruns" / "mlflow.new").write_text("half a database")
+    assert open_store().experiment("first").isdigit()
+
+
+def test_a_database_of_something_else_is_not_replaced(project):
+    (project.root / "mlruns").mkdir()
+    with closing(sqlite3.connect(project.root / "mlruns" / "mlflow.db")) as connection:
+        connection.execute("CREATE TABLE mine (x)")
+        open_store()
+        assert connection.execute("SELECT count(*) FROM mine").fetchone() == (0,)
 
 
 def test_the_store_is_the_same_from_everywhere(project, tmp_path, monkeypatch):

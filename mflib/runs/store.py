@@ -101,8 +101,12 @@ def _create(store: Store) -> None:
     try:
         store.artifacts.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{database}.lock", timeout=_LOCK_SECONDS):
-            if not _has_tables(database):
-                store.client().search_experiments(max_results=1)
+            if _is_empty(database):
+                # under another name until it is complete: a creation that was cut short leaves nothing
+                fresh = database.with_suffix(".new")
+                fresh.unlink(missing_ok=True)
+                Store(f"{_SQLITE}{fresh}", store.artifacts).client().search_experiments(max_results=1)
+                os.replace(fresh, database)
         with tempfile.TemporaryFile(dir=store.artifacts):
             pass
     except Timeout:
@@ -117,13 +121,11 @@ def _create(store: Store) -> None:
         raise InputError(f"{database}: MLflow cannot open the store: {_first_line(error)}") from None
 
 
-def _has_tables(database: Path) -> bool:
-    """Whether MLflow's tables are there; sqlite3.Error if the file cannot be written."""
+def _is_empty(database: Path) -> bool:
+    """Whether the file, made if missing, has no table; sqlite3.Error if it cannot be written."""
     with closing(sqlite3.connect(database, timeout=20)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        return bool(
-            connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
-        )
+        return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
 
 
 def _reach(store: Store) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator, NullLocator
 
 from mflib import dense
 
@@ -284,7 +285,10 @@ def tangent(
 
 
 def walks(
-    f: Callable[[float], float], paths: Mapping[str, np.ndarray], xlabel: str, ylabel: str = "E"
+    f: Callable[[float], float],
+    paths: Mapping[str, np.ndarray],
+    xlabel: str,
+    ylabel: str = "E (rating points²)",
 ) -> Figure:
     """The steps of several descents on the graph of a function of one number, a panel for each.
 
@@ -344,10 +348,15 @@ def learning_rates(rates: np.ndarray, losses: np.ndarray, start: float, limit: f
     gone = np.isnan(losses)
     figure, axes = plt.subplots()
     axes.plot(rates[~gone], losses[~gone], "o", color=BLUE, label="loss at the end")
-    axes.plot(rates[gone], np.full(np.sum(gone), 10 * start), "X", color=VERMILION, label="diverged")
+    axes.plot(
+        rates[gone], np.full(np.sum(gone), 10 * start), "X", color=VERMILION, markersize=7, label="diverged"
+    )
     axes.axhline(start, color=GREY, linewidth=1.2, linestyle="--", label="loss at the start")
     axes.axvline(limit, color=INK, linewidth=1.2, linestyle=":", label="2 / λmax")
-    axes.set(xlabel="learning rate η", ylabel="E", xscale="log", yscale="log")
+    axes.set(xlabel="learning rate η", ylabel="E (rating points²)", xscale="log", yscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
     figure.legend(loc="outside right upper")
     return figure
 

@@ -222,9 +222,8 @@ def gradients_chain_rule(Y, R, U, V):
     for i, j in np.argwhere(mask):
         d_U, d_V = prediction_derivative(U, V, i, j)
         error = Y[i, j] - U[i] @ V[j]
-        grad_U = grad_U - 2 * error * d_U / N
-        grad_V = grad_V - 2 * error * d_V / N
-    return grad_U, grad_V
+        grad_U, grad_V = grad_U + error * d_U, grad_V + error * d_V
+    return -2 * grad_U / N, -2 * grad_V / N
 
 
 def gradients_elementwise(Y, R, U, V):

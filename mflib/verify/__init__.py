@@ -1,14 +1,30 @@
-"""Proofs by machine that the lecture's equations hold on the functions that are shipped."""
+"""Proofs by machine that the lecture's equations hold on the functions that are shipped.
+
+`check_gradient` is for anybody's loss. `check("E08")` and `check_all()` prove the ledger: every equation, on
+every function that claims it, by up to three independent methods, each of which must refuse the wrong
+versions that a person could write.
+"""
 
 from mflib.verify.differences import complex_step, derivative, exact_derivative
 from mflib.verify.gradient import Entry, GradientError, Report, check_gradient
+from mflib.verify.ledger import LEDGER, Equation
+from mflib.verify.verdict import IDS, Verdict, as_json, check, check_all, metrics, rows
 
 __all__ = [
+    "IDS",
+    "LEDGER",
     "Entry",
+    "Equation",
     "GradientError",
     "Report",
+    "Verdict",
+    "as_json",
+    "check",
+    "check_all",
     "check_gradient",
     "complex_step",
     "derivative",
     "exact_derivative",
+    "metrics",
+    "rows",
 ]

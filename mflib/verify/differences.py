@@ -60,6 +60,8 @@ def derivative(
     """
     found, quotient, stencil = [], None, None
     for step in (longest / RATIO**power for power in range(STEPS)):
+        if step < 64 * resolution:  # the point would hardly move, or not at all
+            break
         above, below = phi(step), phi(-step)
         if not (math.isfinite(above) and math.isfinite(below)):
             quotient = stencil = None

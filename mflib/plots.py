@@ -266,8 +266,8 @@ def tangent(
 
     Examples
     --------
-    >>> tangent(lambda w: w * w, 1.0, 2.0, [0.5], "w").axes[0].get_ylabel()
-    'E'
+    >>> tangent(lambda w: w * w, 1.0, 2.0, [0.5], "w").axes[0].get_xlabel()
+    'w'
     """
     figure, axes = plt.subplots()
     reach = 1.25 * max(steps)
@@ -279,7 +279,7 @@ def tangent(
         ends = np.array([w - h, w + h])
         axes.plot(ends, [float(f(end)) for end in ends], "o--", color=color, label=f"chord, h = {h:g}")
     axes.plot([w], [f(w)], "o", color=INK, markersize=7)
-    axes.set(xlabel=xlabel, ylabel="E", title="Every chord is parallel to the tangent")
+    axes.set(xlabel=xlabel, ylabel="E, rating points squared", title="Every chord is parallel to the tangent")
     figure.legend(loc="outside right upper")
     return figure
 
@@ -477,7 +477,7 @@ def item_map(
     ['Brook']
     """
     figure, axes = plt.subplots(figsize=(7.5, 4.8))
-    points = axes.scatter(x, y, c=counts, s=14, cmap="cividis_r", norm="log", linewidths=0)
+    points = axes.scatter(x, y, c=counts, s=20, cmap="cividis_r", norm="log", linewidths=0)
     figure.colorbar(points, ax=axes, label="number of ratings")
     for item, name in names.items():
         side = "left" if x[item] < (np.min(x) + np.max(x)) / 2 else "right"  # towards the middle

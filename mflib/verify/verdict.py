@@ -109,10 +109,10 @@ def check(id: str, seed: int = 0, bench: Workbench | None = None) -> Verdict:
     equation = LEDGER[IDS.index(checks.choice("id", id, IDS))]
     bench = bench or Workbench(checks.whole_number("seed", seed, 0))
     start = time.perf_counter()
-    methods = _methods(equation)
+    methods = provers_of(equation)
     findings = {
         method: merge(
-            _guarded(method, name, prove, bench, subject) for name, subject in equation.subjects.items()
+            guarded(method, name, prove, bench, subject) for name, subject in equation.subjects.items()
         )
         if (prove := methods.get(method))
         else None
@@ -122,7 +122,7 @@ def check(id: str, seed: int = 0, bench: Workbench | None = None) -> Verdict:
     model = next(iter(equation.subjects.values()))
     refused = {
         name: all(
-            not _guarded(method, name, prove, bench, Subject(mutant, model.kinds, model.loss)).holds
+            not guarded(method, name, prove, bench, Subject(mutant, model.kinds, model.loss)).holds
             for method, prove in methods.items()
         )
         for name, mutant in equation.mutants.items()
@@ -159,7 +159,7 @@ def check_all(seed: int = 0, ids: Iterable[str] = IDS) -> list[Verdict]:
     return [check(id, bench=bench) for id in ids]
 
 
-def _methods(equation):
+def provers_of(equation):
     """The methods that apply to an equation."""
     methods = {"exact": partial(exact, reference=equation.reference, slack=equation.slack)}
     if equation.derivative_of:
@@ -168,7 +168,7 @@ def _methods(equation):
     return methods
 
 
-def _guarded(method, name, prove, bench, subject):
+def guarded(method, name, prove, bench, subject):
     """A function that raises has not been proved; the finding says what it raised."""
     try:
         finding = prove(bench, subject)

@@ -4,6 +4,7 @@ Never imported by `mflib` itself: computing needs no matplotlib. A notebook call
 the cell of a picture with `plt.show()`.
 """
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
 
 from mflib import dense
@@ -232,6 +234,9 @@ def curves(
         colors[name] = color
     axes.set_xscale("log" if "x" in log else "linear")
     axes.set_yscale("log" if "y" in log else "linear")
+    if "x" in log and len(x) <= 8:  # few enough to name each
+        axes.set_xticks(x, [f"{value:g}" for value in x])
+        axes.set_xticks([], minor=True)
     limits = axes.get_ylim()  # those of the curves, however far theory runs
     for name, y in (dashed or {}).items():
         label = None if name in colors else name
@@ -479,16 +484,17 @@ def item_map(
     figure, axes = plt.subplots(figsize=(7.5, 4.8))
     points = axes.scatter(x, y, c=counts, s=20, cmap="cividis_r", norm="log", linewidths=0)
     figure.colorbar(points, ax=axes, label="number of ratings")
-    for item, name in names.items():
+    for place, item in enumerate(sorted(names, key=lambda item: y[item])):
         side = "left" if x[item] < (np.min(x) + np.max(x)) / 2 else "right"  # towards the middle
-        axes.plot(x[item], y[item], "o", markerfacecolor="none", color=VERMILION, markersize=7)
+        axes.plot(x[item], y[item], "o", markerfacecolor="none", color=VERMILION, markersize=7, zorder=4)
         axes.annotate(
-            name,
+            textwrap.shorten(names[item], 32, placeholder=" …"),
             (x[item], y[item]),
-            xytext=(6 if side == "left" else -6, 4),
+            xytext=(6 if side == "left" else -6, (-9, 4)[place % 2]),  # below and above by turns
             textcoords="offset points",
             fontsize=8,
             ha=side,
+            path_effects=[withStroke(linewidth=3, foreground="white")],
         )
     axes.set(xlabel=xlabel, ylabel=ylabel)
     return figure

@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 export OPENBLAS_NUM_THREADS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: run test lint soak notebooks lab ui lock bench clean
+.PHONY: run test lint soak notebooks readme lab ui lock bench clean
 .DEFAULT_GOAL := run
 
 # uv where it is installed, because it is ten times as fast; else pip. Modules are compiled at once,
@@ -44,6 +44,10 @@ soak: $(READY)
 # One clean run of each from top to bottom; only then is the stored output replaced.
 notebooks: $(READY)
 	$(BIN)/python -m mflib.runs.refresh notebooks/*.ipynb
+
+# the picture and the table of proofs in README
+readme: $(READY)
+	$(BIN)/python docs/readme.py
 
 lab: $(READY)
 	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks

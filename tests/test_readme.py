@@ -1,0 +1,44 @@
+"""README says what is so: its examples run, its links lead somewhere, its table is that of the code."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_first_example_runs_and_reaches_the_noise():
+    code = re.search(r"example: begin -->\n```python\n(.*?)```", README, re.DOTALL)[1]
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    rmse = float(re.search(r"validation RMSE ([\d.]+)", result.stdout)[1])
+    assert 0.1 <= rmse < 0.13
+
+
+def test_example_of_the_checker_says_what_its_comments_say():
+    code = re.search(r"```python\n(import numpy.*?)```", README, re.DOTALL)[1]
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, second = result.stdout.splitlines()
+    assert "the gradient holds" in first
+    assert "does not hold" in second
+
+
+def test_table_of_proofs_is_current():
+    spec = importlib.util.spec_from_file_location("readme", ROOT / "docs" / "readme.py")
+    readme = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(readme)
+    assert readme.with_proofs(README) == README, "README's table of proofs is out of date: make readme"
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"`?make (\w+)", README)) - {"are"}))
+def test_make_has_the_target(target):
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", README))
+def test_link_leads_somewhere(link):
+    assert (ROOT / link).exists()

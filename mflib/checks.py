@@ -25,6 +25,7 @@ def factors(U, V, shape=None):
             raise TypeError(f"{name} must be a NumPy array, got {type(W).__name__}: use np.asarray({name})")
         if W.ndim != 2:
             raise ValueError(f"{name} must have two axes (rows, factors), got shape {W.shape}")
+        _numbers(name, W)
     if U.shape[1] != V.shape[1]:
         raise ValueError(
             f"U and V must have the same number of factors (axis 1), got U {U.shape} and V {V.shape}"
@@ -40,6 +41,24 @@ def factors(U, V, shape=None):
                 )
 
 
+def float_factors(U, V, shape=None):
+    """As `factors`, and both float32 or both float64: a silent conversion would be a copy at every call."""
+    factors(U, V, shape)
+    if U.dtype != V.dtype or U.dtype not in (np.float32, np.float64):
+        raise TypeError(
+            f"U and V must both be float32 or both float64, got {U.dtype} and {V.dtype}: use .astype(...)"
+        )
+
+
+def ratings(name, value):
+    """Check that `value` is `Ratings`."""
+    if not (hasattr(value, "users") and hasattr(value, "items") and hasattr(value, "values")):
+        raise TypeError(
+            f"{name} must be Ratings, got {type(value).__name__}: make them with Ratings.from_arrays, "
+            "from_dense, from_frame, from_scipy or from_csv"
+        )
+
+
 def mask(Y, R):
     """Check Y and its mask R: same two-axis shape, R of zeros and ones, at least one of them a one.
 
@@ -51,13 +70,15 @@ def mask(Y, R):
     Raises
     ------
     TypeError, ValueError
-        Where they do not fit, or nothing is observed (then N = 0 and E04 has no value).
+        Where they do not fit, an observed entry of Y is missing or not finite, or nothing is observed (then
+        N = 0 and E04 has no value).
     """
     for name, A in (("Y", Y), ("R", R)):
         if not isinstance(A, np.ndarray):
             raise TypeError(f"{name} must be a NumPy array, got {type(A).__name__}: use np.asarray({name})")
         if A.ndim != 2:
             raise ValueError(f"{name} must have two axes (users, items), got shape {A.shape}")
+    _numbers("Y", Y)
     if Y.shape != R.shape:
         raise ValueError(f"R must have the shape of Y, got Y {Y.shape} and R {R.shape}")
     observed = R == 1
@@ -69,7 +90,25 @@ def mask(Y, R):
         raise ValueError(
             "R marks no rating as observed, so N = 0 and the loss has no value: observe at least one"
         )
+    bad = np.argwhere(observed & _not_finite(Y))
+    if len(bad):
+        i, j = bad[0]
+        raise ValueError(
+            f"Y[{i}, {j}] is {Y[i, j]}, expected a number where R marks a rating as observed: "
+            "use R = dense.observed(Y)"
+        )
     return observed
+
+
+def _not_finite(Y):
+    """Where Y holds NaN, infinity or, as an object array, None."""
+    return np.equal(Y, None) | (Y != Y) if Y.dtype == object else ~np.isfinite(Y)
+
+
+def _numbers(name, A):
+    """Check that an array can hold numbers: whole, real, complex, or objects such as Fractions."""
+    if A.dtype.kind not in "biufcO":
+        raise TypeError(f"{name} must hold numbers, got {A.dtype}")
 
 
 def whole_number(name, value, least):
@@ -92,6 +131,17 @@ def real_number(name, value, low, high, *, low_open=False, high_open=False):
     return float(value)
 
 
+def float_dtype(name, value):
+    """Check that `value` means float32 or float64, and return it as a NumPy dtype."""
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        dtype = None
+    if value is None or dtype not in (np.float32, np.float64):
+        raise ValueError(f"{name} must be float32 or float64, got {value!r}")
+    return dtype
+
+
 def choice(name, value, accepted):
     """Check that `value` is one of `accepted`, and return it."""
     if value not in accepted:
@@ -107,6 +157,13 @@ def column(argument, name, found, place):
         raise ValueError(f"{argument}={name!r} is no column of {place}: {hint}")
 
 
+def shape(value):
+    """Check that `value` is (n_users, n_items), two whole numbers of at least one, and return it as ints."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise ValueError(f"shape must be a tuple (n_users, n_items), got {value!r}")
+    return whole_number("shape[0]", value[0], 1), whole_number("shape[1]", value[1], 1)
+
+
 def indices(name, array, n_rows):
     """Check whole-number indices from 0 to n_rows - 1 along one axis, and return them as an array."""
     array = np.asarray(array)
@@ -120,10 +177,11 @@ def indices(name, array, n_rows):
     return array
 
 
-def same_shape(name, ratings, train):
+def same_shape(name, others, train):
     """Check that other ratings index the users and items of the training ratings."""
-    if ratings.shape != train.shape:
+    ratings(name, others)
+    if others.shape != train.shape:
         raise ValueError(
-            f"{name} must have the shape of the training ratings, got {ratings.shape} and {train.shape}: "
+            f"{name} must have the shape of the training ratings, got {others.shape} and {train.shape}: "
             "make both with Ratings.split, or give both the same shape"
         )

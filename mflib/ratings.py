@@ -154,11 +154,15 @@ class Ratings:
         >>> Ratings.from_frame(df, user="who", item="what", rating="stars").n_ratings
         2
         """
+        if not hasattr(df, "columns"):
+            raise TypeError(
+                f"df must be a pandas DataFrame, got {type(df).__name__}: for columns, from_arrays"
+            )
         for argument, name in (("user", user), ("item", item), ("rating", rating), ("time", time)):
-            if name is not None:
+            if (argument, name) != ("time", None):
                 checks.column(argument, name, list(df.columns), "the frame")
         times = None if time is None else df[time].to_numpy()
-        where = lambda row: f"row {df.index[row]!r}"  # noqa: E731
+        where = lambda row: f"row {df.index[row]}"  # noqa: E731
         return cls._from_columns(
             df[user].to_numpy(), df[item].to_numpy(), df[rating].to_numpy(), times, None, where
         )
@@ -190,8 +194,11 @@ class Ratings:
             raise TypeError(
                 f"A must be a SciPy sparse matrix, got {type(A).__name__}: for an array, from_dense"
             )
+        if A.ndim != 2:
+            raise ValueError(f"A must have two axes (users, items), got shape {A.shape}")
         coo = A.tocoo()
-        return cls.from_arrays(coo.row, coo.col, coo.data, shape=coo.shape)
+        where = lambda row: f"user {coo.row[row]}, item {coo.col[row]}"  # noqa: E731
+        return cls._from_columns(coo.row, coo.col, coo.data, None, coo.shape, where)
 
     @classmethod
     def from_csv(cls, path, user="userId", item="movieId", rating="rating", time="timestamp"):
@@ -241,14 +248,14 @@ class Ratings:
             columns.one_axis("items", items, len(values)),
         )
         if times is not None:
-            times = columns.ordered("times", columns.one_axis("times", times, len(values)))
+            times = columns.ordered("times", columns.one_axis("times", times, len(values)), where)
         user_labels = item_labels = None
         if shape is None:
             user_labels, users = columns.encode("user", users, where)
             item_labels, items = columns.encode("item", items, where)
             shape = len(user_labels), len(item_labels)
         else:
-            shape = columns.shape(shape)
+            shape = checks.shape(shape)
             users = columns.indices("user", users, shape[0], where)
             items = columns.indices("item", items, shape[1], where)
         order = np.lexsort((items, users))
@@ -308,6 +315,8 @@ class Ratings:
     def digest(self):
         """SHA-256 of shape, labels and (user, item, rating, time), whatever order the rows came in."""
         header = [self.shape, *([repr(label) for label in labels or ()] for labels in self._labels)]
+        if self.times is not None:  # the unit of dates matters: 1 s is not 1 ms
+            header.append(self.times.dtype.name if self.times.dtype.kind == "M" else "numbers")
         sha = hashlib.sha256(json.dumps(header).encode())
         for array, kind in ((self.users, "<i8"), (self.items, "<i8"), (self.values, "<f8")):
             sha.update(array.astype(kind).tobytes())
@@ -369,7 +378,7 @@ class Ratings:
 
     def astype(self, dtype):
         """The same ratings with values as float32 or float64; the digest is that of the new values."""
-        dtype = np.dtype(checks.choice("dtype", np.dtype(dtype).name, ("float32", "float64")))
+        dtype = checks.float_dtype("dtype", dtype)
         if dtype == self.values.dtype:
             return self
         return Ratings(
@@ -387,8 +396,24 @@ class Ratings:
         Returns
         -------
         Ratings
+
+        Raises
+        ------
+        TypeError, ValueError
+            Where rows are no positions or none, one comes twice, or a mask is not of one entry a rating.
         """
-        rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.sort(rows)
+        rows = np.asarray(rows)
+        if rows.dtype == bool:
+            if rows.shape != self.values.shape:
+                raise ValueError(
+                    f"rows must be a mask over the {self.n_ratings} ratings, got shape {rows.shape}"
+                )
+            rows = np.flatnonzero(rows)
+        rows = np.sort(checks.indices("rows", rows, self.n_ratings))
+        if len(rows) == 0 or np.any(rows[1:] == rows[:-1]):
+            raise ValueError(
+                f"rows must hold at least one position, and each once, got {len(rows)} positions"
+            )
         times = None if self.times is None else self.times[rows]
         return Ratings(
             self.users[rows], self.items[rows], self.values[rows], times, self.shape, *self._labels
@@ -422,13 +447,13 @@ class Ratings:
         (9, 3, 0)
         """
         share = checks.real_number("share", share, 0, 1, low_open=True, high_open=True)
+        seed = checks.whole_number("seed", seed, 0)
         n_validation = round(share * self.n_ratings)
         if not 0 < n_validation < self.n_ratings:
             raise ValueError(
                 f"share={share} of {self.n_ratings} ratings leaves train or validation empty: "
                 "choose another share, or bring more ratings"
             )
-        seed = checks.whole_number("seed", seed, 0)
         chosen = np.random.default_rng(seed).permutation(self.n_ratings)[:n_validation]
         is_validation = np.zeros(self.n_ratings, dtype=bool)
         is_validation[chosen] = True

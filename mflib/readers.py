@@ -1,8 +1,9 @@
-"""Rating files as columns: a fast reader for good files; a bad one is read again to name the line."""
+"""Rating files as columns: a fast reader for good files; an odd one is read again to name the bad line."""
 
 import csv
 import io
 import os
+from datetime import datetime
 from typing import NamedTuple
 
 from mflib import checks
@@ -16,15 +17,17 @@ class Table(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How a rating file without a header is written."""
+    """How a rating file is written."""
 
     delimiter: str
     names: tuple
+    stride: int = 1  # "::" is read as ":", then every other field is empty
+    header_lines: int = 0
 
 
-# u.data of ml-100k, and ratings.dat of ml-1m and ml-10m; read with ":" the second has empty columns between
+# u.data of ml-100k, and ratings.dat of ml-1m and ml-10m
 U_DATA = Layout("\t", ("userId", "movieId", "rating", "timestamp"))
-DOUBLE_COLON = Layout(":", ("userId", "", "movieId", "", "rating", "", "timestamp"))
+DOUBLE_COLON = Layout(":", U_DATA.names, stride=2)
 
 
 def read_csv(path, user, item, rating, time, layout=None):
@@ -41,6 +44,7 @@ def read_csv(path, user, item, rating, time, layout=None):
     Returns
     -------
     Table
+        Ids as int64 where all of a column are whole numbers, else as text.
 
     Raises
     ------
@@ -51,103 +55,178 @@ def read_csv(path, user, item, rating, time, layout=None):
     if not os.path.isfile(path):
         what = "is a folder, not a file" if os.path.isdir(path) else "does not exist"
         raise FileNotFoundError(f"{path} {what}: give the path of a file with one rating a line")
-    header = list(layout.names) if layout else _header(path)
+    layout = layout or _layout_of_header(path)
     for argument, name in (("user", user), ("item", item), ("rating", rating)):
-        checks.column(argument, name, header, path)
+        checks.column(argument, name, layout.names, path)
     if time is not None and time != "timestamp":
-        checks.column("time", time, header, path)
-    time = time if time in header else None
-    wanted = [header.index(name) for name in (user, item, rating, time) if name is not None]
-    delimiter = layout.delimiter if layout else ","
+        checks.column("time", time, layout.names, path)
+    wanted = [layout.names.index(name) for name in (user, item, rating)]
+    wanted += [layout.names.index(time)] if time in layout.names else []
 
     def where(row):
-        return f"{path}, line {_line_of(path, row, 0 if layout else 1)}"
+        return f"{path}, line {_line_of(path, layout, row)}"
 
-    columns = _read_columns(path, delimiter, len(header), wanted, has_header=layout is None)
-    if len(columns[0]) == 0:
-        raise ValueError(f"{path} has no rating, only a header: one line a rating is needed")
-    users, items, values, times = (*columns, None)[:4]
+    users, items, values, times = (*_read_columns(path, layout, wanted), None)[:4]
     return Table((users, items, values, times), where)
 
 
-def _header(path):
-    """The names in the first line."""
-    for _, fields in _lines(path, ","):
-        return fields
+def _layout_of_header(path):
+    """The layout of a file whose first line that is not blank names its columns."""
+    for line, names in _lines(path, ","):
+        return Layout(",", tuple(names), header_lines=line)
     raise ValueError(f"{path} is empty: a header and one line a rating are needed")
 
 
-def _read_columns(path, delimiter, n_columns, wanted, has_header):
-    """The wanted columns as NumPy arrays; the third is the rating."""
-    from pyarrow import ArrowInvalid
+def _read_columns(path, layout, wanted):
+    """The wanted columns as NumPy arrays: users, items, ratings and, where wanted, times."""
+    from pyarrow import ArrowInvalid, types
     from pyarrow import csv as arrow_csv
 
-    names = [str(column) for column in range(n_columns)]  # names may repeat or be empty in the file
-    include = [str(column) for column in wanted]
+    # by position: names may repeat or be empty in the file
+    names = [str(field) for field in range((len(layout.names) - 1) * layout.stride + 1)]
+    include = [str(column * layout.stride) for column in wanted]
 
     def read(kinds):
         return arrow_csv.read_csv(
             path,
-            arrow_csv.ReadOptions(column_names=names, skip_rows=int(has_header)),
-            arrow_csv.ParseOptions(delimiter=delimiter),
+            arrow_csv.ReadOptions(column_names=names, skip_rows=layout.header_lines),
+            arrow_csv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=bool(kinds)),
             arrow_csv.ConvertOptions(
                 include_columns=include,
-                column_types={include[2]: "float64", **kinds},
+                column_types={**kinds, include[2]: "float64"},
                 null_values=[""],
                 strings_can_be_null=True,
             ),
-        )
+        ).columns
 
     try:
-        table = read({})
-    except ArrowInvalid:
-        _raise_bad_line(path, delimiter, n_columns, wanted, has_header)
-        table = read(dict.fromkeys(include[:2], "string"))  # ids that are numbers first and text later on
-    if any(column.null_count for column in table.columns):
-        _raise_bad_line(path, delimiter, n_columns, wanted, has_header)
-    return [column.to_numpy() for column in table.columns]
+        columns = read({})
+        ids_are_exact = all(types.is_int64(ids.type) or types.is_string(ids.type) for ids in columns[:2])
+        times_are_read = all(_orders(times.type) for times in columns[3:])
+        good = ids_are_exact and times_are_read and not any(column.null_count for column in columns)
+    except (ArrowInvalid, OSError):
+        good = False
+    if not good:  # a bad line, or kinds that change within a column
+        _raise_first_bad_line(path, layout, wanted)
+        try:
+            columns = read(dict.fromkeys(include, "string"))
+        except ArrowInvalid as error:
+            raise ValueError(f"{path} cannot be read: {error}") from None
+        columns[:2] = (_first_that_fits(ids, ("int64",)) for ids in columns[:2])
+        columns[3:] = (
+            _first_that_fits(times, ("int64", "float64", "timestamp[us]")) for times in columns[3:]
+        )
+        if not all(_orders(times.type) for times in columns[3:]):
+            raise ValueError(f"{path}: the times must be all numbers or all dates; or read it with time=None")
+    return [column.to_numpy() for column in columns]
+
+
+def _orders(kind):
+    """Whether times of this kind are numbers or dates."""
+    from pyarrow import types
+
+    return (
+        types.is_integer(kind) or types.is_floating(kind) or types.is_date(kind) or types.is_timestamp(kind)
+    )
+
+
+def _first_that_fits(text, kinds):
+    """The column of text as the first of these kinds that every entry can be, else as it is."""
+    from pyarrow import ArrowInvalid
+
+    for kind in kinds:
+        try:
+            return text.cast(kind)
+        except ArrowInvalid:
+            pass
+    return text
 
 
 def _lines(path, delimiter):
     """(line number, fields) of every line that is not blank."""
     import pyarrow as pa
 
-    with io.TextIOWrapper(pa.input_stream(path), encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter)
-        try:
+    try:
+        # newline="": the csv reader knows line ends within quotes
+        with io.TextIOWrapper(
+            pa.input_stream(path), "utf-8-sig", errors="surrogateescape", newline=""
+        ) as file:
+            reader = csv.reader(_utf8(path, file), delimiter=delimiter)
             for fields in reader:
                 if fields:
                     yield reader.line_num, fields
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}, line {reader.line_num + 1}: not UTF-8 text ({error.reason})") from None
-        except csv.Error as error:
-            raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
+    except OSError as error:  # not what the ending .gz says, or cut short
+        raise ValueError(f"{path} cannot be read: {error}") from error
 
 
-def _line_of(path, row, n_header):
+def _utf8(path, file):
+    """The lines, each checked: the decoder alone would not say which one is bad."""
+    for number, line in enumerate(file, start=1):
+        try:
+            line.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ValueError(f"{path}, line {number}: not UTF-8 text, save the file as UTF-8") from None
+        yield line
+
+
+def _records(path, layout):
+    """(line number, fields) of every rating."""
+    return ((line, fields) for line, fields in _lines(path, layout.delimiter) if line > layout.header_lines)
+
+
+def _line_of(path, layout, row):
     """The line number of a row of data, blank lines counted."""
-    for position, (line, _) in enumerate(_lines(path, ",")):
-        if position == row + n_header:
+    for position, (line, _) in enumerate(_records(path, layout)):
+        if position == row:
             return line
     raise AssertionError(f"{path} has changed while it was read")
 
 
-def _raise_bad_line(path, delimiter, n_columns, wanted, has_header):
+def _raise_first_bad_line(path, layout, wanted):
     """Read line by line and raise for the first one that is not a rating."""
-    for position, (line, fields) in enumerate(_lines(path, delimiter)):
-        if has_header and position == 0:
-            continue
+    line = None
+    for line, fields in _records(path, layout):
         place = f"{path}, line {line}"
-        if len(fields) != n_columns:
-            raise ValueError(f"{place}: {len(fields)} fields where {n_columns} are expected")
-        names = ("user", "item", "rating", "time")
-        for name, column in zip(names, wanted, strict=False):
+        fields = fields[:: layout.stride]
+        if len(fields) != len(layout.names):
+            raise ValueError(
+                f"{place}: {len(layout.names)} fields are expected ({', '.join(layout.names)}), "
+                f"got {len(fields)}"
+            )
+        for what, column in zip(("user", "item", "rating", "time"), wanted, strict=False):
             if fields[column] == "":
-                raise ValueError(f"{place}: the {name} is missing")
-        try:
-            float(fields[wanted[2]])
-        except ValueError:
-            raise ValueError(f"{place}: the rating is {fields[wanted[2]]!r}, expected a number") from None
+                raise ValueError(f"{place}: the {what} is missing")
+        rating = fields[wanted[2]]
+        if not _is_number(rating):
+            raise ValueError(f"{place}: the rating is {rating!r}, expected a number")
+        for time in (fields[column] for column in wanted[3:]):
+            if not _is_number(time) and not _is_date(time):
+                raise ValueError(
+                    f"{place}: the time is {time!r}, expected a number or a date like 2020-12-31 23:59:59; "
+                    "read it with time=None to do without"
+                )
+    if line is None:
+        raise ValueError(f"{path} has no rating: one line a rating is needed")
+
+
+def _is_number(text):
+    """Whether the text is a number in a file: Python's own spellings 1_000 and １ are none."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.isascii() and "_" not in text
+
+
+def _is_date(text):
+    """Whether the text is a date as of ISO 8601."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def read_titles(path):
@@ -164,8 +243,16 @@ def read_titles(path):
     """
     if path.suffix == ".csv":
         rows = (fields for _, fields in _lines(os.fspath(path), ","))
-        next(rows)
-    else:  # older than UTF-8
+        next(rows, None)  # the header
+    else:
         separator = "|" if path.name == "u.item" else "::"
-        rows = (line.split(separator) for line in path.read_text(encoding="latin-1").splitlines())
-    return {int(row[0]) if row[0].isdigit() else row[0]: row[1] for row in rows if len(row) > 1}
+        rows = (line.split(separator) for line in _text(path).splitlines())
+    return {int(row[0]) if row[0].isdecimal() else row[0]: row[1] for row in rows if len(row) > 1}
+
+
+def _text(path):
+    """The text of a file in UTF-8 as of ml-10m, or in Latin-1 as of those before it."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return path.read_text(encoding="latin-1")

@@ -1,0 +1,50 @@
+"""Pictures of the lecture: matrices with their gaps, curves, tangents. Every function returns its Figure.
+
+Never imported by `mflib` itself: computing needs no matplotlib. A notebook calls `use_style()` once and ends
+the cell of a picture with `plt.show()`.
+"""
+
+from mflib.plots.descent import agreement, learning_rates, tangent, walks
+from mflib.plots.grid import Panel, matrices, matrix
+from mflib.plots.lines import curves
+from mflib.plots.ratings import bars, item_map, ratings_overview
+from mflib.plots.style import (
+    BLUE,
+    COLORS,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PALE,
+    PINK,
+    SKY,
+    STYLE,
+    VERMILION,
+    use_style,
+)
+
+__all__ = [
+    "BLUE",
+    "COLORS",
+    "GREEN",
+    "GREY",
+    "INK",
+    "ORANGE",
+    "PALE",
+    "PINK",
+    "SKY",
+    "STYLE",
+    "VERMILION",
+    "Panel",
+    "agreement",
+    "bars",
+    "curves",
+    "item_map",
+    "learning_rates",
+    "matrices",
+    "matrix",
+    "ratings_overview",
+    "tangent",
+    "use_style",
+    "walks",
+]

@@ -4,7 +4,7 @@ import argparse
 import importlib.metadata
 import sys
 
-from mflib.runs.project import InputError, find_notebook, find_params
+from mflib.runs.project import InputError, find_notebook, find_params, root
 
 HELD, DID_NOT, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -72,7 +72,7 @@ def _executions(given: argparse.Namespace) -> list:
     if given.notebook and not given.params:
         executions = [params.with_defaults(given.notebook)]
     else:
-        files = [find_params(name) for name in given.params or ["params/default.yaml"]]
+        files = [find_params(name) for name in given.params or [str(root() / "params" / "default.yaml")]]
         executions = [one for file in files for one in params.read_params(file)]
         if given.notebook:
             notebook = find_notebook(given.notebook, "--notebook")
@@ -84,13 +84,14 @@ def _executions(given: argparse.Namespace) -> list:
 
 def _run(given: argparse.Namespace) -> int:
     from mflib.runs import batch, report
-    from mflib.runs.stop import Stop
+    from mflib.runs.stop import Stop, interrupt
     from mflib.runs.store import open_store
 
     executions = _executions(given)
-    store = open_store()
     progress = report.Progress(executions)
     with Stop() as stop:
+        with stop.by(interrupt):
+            store = open_store()
         outcomes = batch.execute_all(executions, store, stop, given.jobs, progress.show, progress.done)
     print(f"\n{report.table(executions, outcomes)}\n\n{report.closing(outcomes, store)}")
     if stop.asked:

@@ -73,10 +73,12 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Project:
-    """An empty project, which is the root also in this process."""
+    """An empty project, which is the root and the working folder also of this process."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("MFLIB_ROOT", str(tmp_path / "root"))
-    return Project(tmp_path / "root")
+    new = Project(tmp_path / "root")
+    monkeypatch.chdir(new.root)
+    return new
 
 
 @pytest.fixture(scope="module")

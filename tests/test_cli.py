@@ -38,6 +38,15 @@ def test_wrong_input_is_one_sentence_and_nothing_is_written(lecture, capsys, arg
     assert sorted(lecture.root.rglob("*")) == before
 
 
+def test_without_params_the_default_of_the_root_is_taken(lecture, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params" / "default.yaml").write_text("another project's")
+    lecture.params("runs: []")
+    assert cli.main(["run"]) == 2
+    assert capsys.readouterr().err.startswith("mflib: params/default.yaml, runs: expected a list")
+
+
 def test_a_store_that_cannot_be_written_ends_it_before_any_notebook_runs(lecture, capsys):
     (lecture.root / "mlruns").write_text("")
     lecture.notebook("01_loss", f"open({str(lecture.root / 'ran')!r}, 'w')", parameters="seed: int = 0")

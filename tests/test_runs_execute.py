@@ -4,10 +4,16 @@ import json
 import signal
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import psutil
 import pytest
+
+from mflib.runs.execute import execute
+from mflib.runs.params import with_defaults
+from mflib.runs.stop import Stop
+from mflib.runs.store import open_store
 
 PARAMETERS = """
 seed: int = 0
@@ -104,8 +110,8 @@ def test_the_status_is_that_of_the_notebook_whatever_ended_it(recorded):
     assert {name: (run.info.status, run.data.tags.get("error")) for name, run in runs.items()} == {
         "01_holds": ("FINISHED", None),
         "02_raises": ("FAILED", "ValueError: no  [2Jgood (cell 4 of 5)"),
-        "03_dies": ("FAILED", "the kernel died (cell 4 of 5)"),
-        "04_is_killed": ("FAILED", "the kernel died (cell 4 of 5)"),
+        "03_dies": ("FAILED", "the kernel died: exit code 3 (cell 4 of 5)"),
+        "04_is_killed": ("FAILED", "the kernel died: SIGKILL (cell 4 of 5)"),
         "05_leaves": ("FAILED", "SystemExit: the cells behind it did not run (cell 4 of 5)"),
         "06_sleeps": ("FAILED", "timed out after 1.5 s (cell 4 of 5)"),
     }
@@ -188,6 +194,27 @@ def test_what_was_reached_before_a_failure_is_kept_and_the_rest_marked_as_not_ru
     assert code[4].outputs == []
     assert notebook.metadata.papermill.exception
     assert "/tmp" not in json.dumps(notebook.metadata)
+
+
+def test_a_kernel_that_does_not_start_says_why_and_shows_no_stored_output(recorded, tmp_path, monkeypatch):
+    project, _, _ = recorded
+    monkeypatch.setenv("MFLIB_ROOT", str(project.root))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "ipykernel_launcher.py").write_text("raise SystemExit('no kernel today')")
+    path = project.notebook("07_stored", "1")
+    content = nbformat.read(path, as_version=4)
+    content.cells[-1].outputs = [nbformat.v4.new_output("stream", text="stored long ago")]
+    nbformat.write(content, path)
+    with Stop() as stop:
+        outcome = execute(with_defaults("07_stored"), open_store(), stop)
+    assert (outcome.status, outcome.error) == (
+        "FAILED",
+        "RuntimeError: Kernel died before replying to kernel_info",
+    )
+    run = project.runs()["07_stored"]
+    log = project.client().download_artifacts(run.info.run_id, "notebook/kernel.log")
+    assert Path(log).read_text() == "no kernel today\n"
+    assert executed(project, run).cells[-1].outputs == []
 
 
 def test_no_kernel_and_none_of_its_children_survive(recorded):

@@ -13,7 +13,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from mflib.runs.collect import keep, metrics_of
-from mflib.runs.kernel import environment, kernel, kill
+from mflib.runs.kernel import cause_of_death, kernel, kill
 from mflib.runs.outcome import FAILED, FINISHED, KILLED, Outcome
 from mflib.runs.params import Execution
 from mflib.runs.stop import Stop
@@ -100,28 +100,12 @@ def execute(execution: Execution, store: Store, stop: Stop, progress=lambda cell
 
 def _execute_in(folder: Path, execution: Execution, stop: Stop, progress) -> tuple[str, str]:
     """Execute a copy of the notebook; its status, and the error in a line."""
-    notebook = folder / "artifacts" / "notebook" / execution.notebook.name
-    notebook.parent.mkdir(parents=True)
-    shutil.copyfile(execution.notebook, notebook)
-    cells = [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
-    n_cells = sum(bool(cell.source.strip()) for cell in cells) + bool(execution.parameters)
+    attached = folder / "artifacts" / "notebook"
+    attached.mkdir(parents=True)
+    notebook = attached / execution.notebook.name
+    n_cells = _copy(execution.notebook, notebook) + bool(execution.parameters)  # they become a cell
     watch = Watch(execution, n_cells, progress)
-    error, cut_short = "", True
-    try:
-        env = environment(folder, MFLIB_RUN_DIR=str(folder))
-        with kernel(execution.notebook.parent, env) as manager:
-            pid = manager.provisioner.pid
-            with stop.by(lambda: kill(pid)):
-                _papermill(notebook, execution, manager, watch)
-        cut_short = False
-    except PapermillExecutionError as problem:
-        error, cut_short = f"{problem.ename}: {problem.evalue}", False
-    except DeadKernelError:
-        error = "the kernel died"
-    except CellTimeoutError:
-        error = f"timed out after {execution.timeout:g} s"
-    except Exception as problem:
-        error = _one_line(problem)
+    error, cut_short = _until_end(notebook, folder, execution, stop, watch)
     if stop.asked and error:
         error = "stopped by Ctrl-C"
     about = _clean(notebook, watch.cell_index if cut_short else None, error)
@@ -129,8 +113,40 @@ def _execute_in(folder: Path, execution: Execution, stop: Stop, progress) -> tup
         error = "SystemExit: the cells behind it did not run"  # papermill lets it pass
     if not error:
         return FINISHED, ""
+    log = folder / "kernel.log"
+    if log.exists() and log.stat().st_size:
+        shutil.copy(log, attached)
     where = f" (cell {watch.cell_number} of {n_cells})" if watch.cell_number else ""
     return KILLED if stop.asked else FAILED, _one_line(error) + where
+
+
+def _copy(notebook: Path, target: Path) -> int:
+    """Copy a notebook without its stored outputs; the number of cells to execute."""
+    content = nbformat.read(notebook, as_version=4)
+    code = [cell for cell in content.cells if cell.cell_type == "code"]
+    for cell in code:
+        cell.outputs, cell.execution_count = [], None
+    nbformat.write(content, target)
+    return sum(bool(cell.source.strip()) for cell in code)
+
+
+def _until_end(notebook: Path, folder: Path, execution: Execution, stop: Stop, watch: Watch):
+    """Execute; the error, empty for none, and whether a cell was cut short."""
+    try:
+        with kernel(execution.notebook.parent, folder, MFLIB_RUN_DIR=str(folder)) as manager:
+            group = manager.provisioner.pid
+            try:
+                with stop.by(lambda: kill(group)):
+                    _papermill(notebook, execution, manager, watch)
+            except DeadKernelError:
+                return cause_of_death(manager), True
+    except PapermillExecutionError as problem:
+        return f"{problem.ename}: {problem.evalue}", False
+    except CellTimeoutError:
+        return f"timed out after {execution.timeout:g} s", True
+    except Exception as problem:
+        return _one_line(problem), True
+    return "", False
 
 
 def _papermill(notebook: Path, execution: Execution, manager, watch: Watch) -> None:

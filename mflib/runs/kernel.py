@@ -21,29 +21,27 @@ class _ThisInterpreter(KernelSpecManager):
         return KernelSpec(argv=[*launch, quiet], display_name="Python 3 (ipykernel)", language="python")
 
 
-def environment(scratch: Path, **more: str) -> dict[str, str]:
-    """The environment of a kernel.
+@contextmanager
+def kernel(folder: Path, scratch: Path, **env: str) -> Iterator[AsyncKernelManager]:
+    """A started kernel; at the end it is shut down, and killed with all its children if it does not obey.
 
     One BLAS thread unless the user says otherwise, because the bits of a product depend on them. An empty
     IPython folder, because somebody's start-up files must not change a result.
-    """
-    users = {name: value for name, value in os.environ.items() if name != "MFLIB_RUN_DIR"}
-    return {"OPENBLAS_NUM_THREADS": "1", **users, "IPYTHONDIR": str(scratch / "ipython"), **more}
-
-
-@contextmanager
-def kernel(folder: Path, env: dict[str, str]) -> Iterator[AsyncKernelManager]:
-    """A started kernel; at the end it is shut down, and killed with all its children if it does not obey.
 
     Parameters
     ----------
     folder : Path
         The kernel's working folder.
-    env : dict of str
-        Its environment.
+    scratch : Path
+        Where it may leave what nobody needs afterwards; its last words, if any, stand in kernel.log.
+    **env : str
+        More variables of its environment.
     """
+    users = {name: value for name, value in os.environ.items() if name != "MFLIB_RUN_DIR"}
+    env = {"OPENBLAS_NUM_THREADS": "1", **users, "IPYTHONDIR": str(scratch / "ipython"), **env}
     manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=_ThisInterpreter())
-    run_sync(manager.start_kernel)(cwd=str(folder), env=env)
+    with open(scratch / "kernel.log", "wb") as log:
+        run_sync(manager.start_kernel)(cwd=str(folder), env=env, stdout=log, stderr=log)
     group = manager.provisioner.pid  # a kernel leads a process group of its own
     obeys = False
     try:
@@ -52,6 +50,15 @@ def kernel(folder: Path, env: dict[str, str]) -> Iterator[AsyncKernelManager]:
     finally:
         run_sync(manager.shutdown_kernel)(now=not obeys)
         kill(group)
+
+
+def cause_of_death(manager: AsyncKernelManager) -> str:
+    """How a dead kernel ended: SIGKILL is mostly a lack of memory, SIGSEGV a fault in compiled code."""
+    process = getattr(manager.provisioner, "process", None)
+    code = process.poll() if process else None
+    if code is None:
+        return "the kernel died"
+    return f"the kernel died: {signal.Signals(-code).name if code < 0 else f'exit code {code}'}"
 
 
 def kill(group: int) -> None:

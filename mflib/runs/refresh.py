@@ -8,7 +8,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from mflib.runs.kernel import environment, kernel
+from mflib.runs.kernel import kernel
 
 _CELL_SECONDS = 300
 
@@ -30,7 +30,7 @@ def refresh(notebook: Path) -> None:
     content = nbformat.read(notebook, as_version=4)
     with (
         tempfile.TemporaryDirectory(prefix="mflib-", ignore_cleanup_errors=True) as scratch,
-        kernel(notebook.resolve().parent, environment(Path(scratch))) as manager,
+        kernel(notebook.resolve().parent, Path(scratch)) as manager,
     ):
         NotebookClient(content, km=manager, timeout=_CELL_SECONDS, record_timing=False).execute()
     for cell in content.cells:

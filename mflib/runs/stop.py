@@ -53,3 +53,8 @@ class Stop:
             yield
         finally:
             self._end = None
+
+
+def interrupt() -> None:
+    """What Ctrl-C does elsewhere, for `Stop.by`: should the exception be lost, `asked` remains."""
+    raise KeyboardInterrupt

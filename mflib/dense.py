@@ -23,12 +23,19 @@ def observed(Y):
     -------
     ndarray of int8, shape (n_users, n_items)
 
+    Raises
+    ------
+    TypeError
+        Where Y is no array: NaN in a list would pass for a rating.
+
     Examples
     --------
     >>> observed(np.array([[5.0, np.nan], [0.0, 1.0]]))
     array([[1, 0],
            [1, 1]], dtype=int8)
     """
+    if not isinstance(Y, np.ndarray):
+        raise TypeError(f"Y must be a NumPy array, got {type(Y).__name__}: use np.asarray(Y)")
     missing = np.equal(Y, None) | (Y != Y)  # NaN alone differs from itself, in object arrays too
     return np.where(missing, 0, 1).astype(np.int8)
 
@@ -139,7 +146,8 @@ def residual(Y, R, U, V):
     Raises
     ------
     TypeError, ValueError
-        Where shapes do not fit, R holds something else than 0 and 1, or nothing is observed.
+        Where shapes do not fit, R holds something else than 0 and 1, nothing is observed, or an observed
+        rating is missing or not finite.
 
     Examples
     --------

@@ -12,6 +12,7 @@ import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from mflib.runs import owner
 from mflib.runs.collect import keep, metrics_of
 from mflib.runs.kernel import cause_of_death, kernel, kill
 from mflib.runs.outcome import FAILED, FINISHED, KILLED, Outcome
@@ -79,6 +80,7 @@ def execute(execution: Execution, store: Store, stop: Stop, progress=lambda cell
             "mflib.params_file": execution.source,
             "mlflow.source.name": execution.notebook.name,
             "mlflow.source.type": "NOTEBOOK",
+            **owner.tags(),
         },
     )
     run_id, status, error, metric = run.info.run_id, FAILED, "", None

@@ -43,7 +43,7 @@ def predict_pairs(U, V, users, items):
     >>> predict_pairs(U, V, np.array([0, 0]), np.array([0, 1]))
     array([11., 17.])
     """
-    _floats(U, V)
+    checks.float_factors(U, V)
     users, items = checks.indices("users", users, len(U)), checks.indices("items", items, len(V))
     if len(users) != len(items):
         raise ValueError(f"users and items must be of one length, got {len(users)} and {len(items)}")
@@ -76,7 +76,8 @@ def residual(ratings, U, V):
     >>> residual(ratings, np.array([[1.0]]), np.array([[4.0], [2.0]]))
     array([1.])
     """
-    _floats(U, V, ratings.shape)
+    checks.ratings("ratings", ratings)
+    checks.float_factors(U, V, ratings.shape)
     return ratings.values.astype(U.dtype) - _predict_pairs(U, V, ratings.users, ratings.items)
 
 
@@ -200,14 +201,7 @@ def _products(ratings, D, U, V):
     by_user = csr_array((D, ratings.items, ratings.user_starts), shape=(n, m))
     order = ratings.by_item
     by_item = csr_array((D[order], ratings.users[order], ratings.item_starts), shape=(m, n))
-    scale = -2 / ratings.n_ratings
-    return scale * (by_user @ V), scale * (by_item @ U)
-
-
-def _floats(U, V, shape=None):
-    """Check that U and V fit and are of one float kind: a silent conversion would be a copy at every call."""
-    checks.factors(U, V, shape)
-    if U.dtype != V.dtype or U.dtype not in (np.float32, np.float64):
-        raise TypeError(
-            f"U and V must both be float32 or both float64, got {U.dtype} and {V.dtype}: use .astype(...)"
-        )
+    grad_U, grad_V = by_user @ V, by_item @ U
+    for gradient in (grad_U, grad_V):
+        gradient *= -2 / ratings.n_ratings  # in place: one array less
+    return grad_U, grad_V

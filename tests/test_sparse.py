@@ -1,0 +1,175 @@
+"""The equations on Ratings are those of the dense twin, without its arrays."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from problems import KINDS, TOLERANCE, problem
+
+from mflib import Ratings, dense, gradients, loss, loss_and_gradients, predict_pairs, sparse
+
+DTYPES = ["float32", "float64"]
+
+
+def test_a_2_by_2_case_by_hand():
+    ratings = Ratings.from_arrays([0, 1, 1], [0, 0, 1], [5.0, 0.0, 1.0], shape=(2, 2))
+    U, V = np.array([[1.0], [2.0]]), np.array([[4.0], [2.0]])
+    np.testing.assert_array_equal(sparse.residual(ratings, U, V), [1, -8, -3])
+    assert loss(ratings, U, V) == 74 / 3
+    grad_U, grad_V = gradients(ratings, U, V)
+    np.testing.assert_allclose(grad_U, [[-8 / 3], [76 / 3]], rtol=1e-15)
+    np.testing.assert_allclose(grad_V, [[10], [4]], rtol=1e-15)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sparse_and_dense_are_twins(kind, dtype):
+    p = problem(kind, dtype)
+    ratings, tolerance = p.ratings, TOLERANCE[dtype]
+    E, *both = loss_and_gradients(ratings, p.U, p.V)
+    np.testing.assert_allclose(
+        sparse.residual(ratings, p.U, p.V), dense.residual(*p)[p.R == 1], tolerance, tolerance
+    )
+    np.testing.assert_allclose([E, loss(ratings, p.U, p.V)], dense.loss(*p), rtol=tolerance)
+    for gradient, other, expected in zip(
+        both, gradients(ratings, p.U, p.V), dense.gradients(*p), strict=True
+    ):
+        np.testing.assert_array_equal(gradient, other)
+        np.testing.assert_allclose(gradient, expected, rtol=10 * tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_are_the_derivative_of_the_loss(kind):
+    """E is quadratic in one entry: the central difference has no truncation error, whatever its step."""
+    p = problem(kind, seed=2)
+    ratings = p.ratings
+    for W, gradient in zip((p.U, p.V), gradients(ratings, p.U, p.V), strict=True):
+        for place in np.ndindex(W.shape):
+            entry, sides = W[place], []
+            for step in (1, -1):
+                W[place] = entry + step
+                sides.append(loss(ratings, p.U, p.V))
+            W[place] = entry
+            np.testing.assert_allclose(gradient[place], (sides[0] - sides[1]) / 2, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("of_values", DTYPES)
+def test_results_are_of_the_dtype_of_the_factors(dtype, of_values):
+    p = problem("small", dtype)
+    ratings = p.ratings.astype(of_values)
+    E, grad_U, grad_V = loss_and_gradients(ratings, p.U, p.V)
+    residual, predicted = sparse.residual(ratings, p.U, p.V), predict_pairs(p.U, p.V, [0], [1])
+    assert {grad_U.dtype, grad_V.dtype, residual.dtype, predicted.dtype} == {np.dtype(dtype)}
+    assert type(E) is type(loss(ratings, p.U, p.V)) is float
+
+
+def test_the_loss_of_float32_is_summed_in_float64():
+    """In float32 the squares of 1e20 overflow, and a sum of a million ones and smaller loses the smaller."""
+    ratings = Ratings.from_arrays([0], [0], np.array([1e20], dtype=np.float32), shape=(1, 1))
+    zero = np.zeros((1, 1), dtype=np.float32)
+    np.testing.assert_allclose(loss(ratings, zero, zero), 1e40, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "n_pairs", [1, sparse.BLOCK - 1, sparse.BLOCK, sparse.BLOCK + 1, 3 * sparse.BLOCK + 7]
+)
+def test_predictions_are_the_same_for_any_number_of_blocks(n_pairs):
+    rng = np.random.default_rng(0)
+    U, V = rng.normal(size=(50, 3)), rng.normal(size=(40, 3))
+    users, items = rng.integers(0, 50, n_pairs), rng.integers(0, 40, n_pairs)
+    np.testing.assert_allclose(
+        predict_pairs(U, V, users, items), dense.predict(U, V)[users, items], rtol=1e-12, atol=1e-14
+    )
+
+
+def test_no_pairs_have_no_predictions():
+    none = np.array([], dtype=int)
+    assert predict_pairs(np.ones((1, 1)), np.ones((1, 1)), none, none).shape == (0,)
+
+
+def many(n=20_000, N=50_000, k=32):
+    rng = np.random.default_rng(0)
+    cells = np.unique(rng.integers(0, n * n, N))
+    ratings = Ratings.from_arrays(cells // n, cells % n, rng.normal(size=len(cells)), shape=(n, n))
+    return ratings, rng.normal(size=(n, k)), rng.normal(size=(n, k))
+
+
+def test_neither_an_n_by_m_nor_an_N_by_k_array_is_made():
+    ratings, U, V = many()
+    loss_and_gradients(ratings, U, V)  # what is made once, and the import of SciPy
+    peaks = []
+    for of in (loss, gradients, loss_and_gradients):
+        tracemalloc.start()
+        of(ratings, U, V)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    a_row_each = ratings.n_ratings * U.shape[1] * U.itemsize  # 12.8 MB, and the two gradients are 10.2 MB
+    assert peaks[0] < 0.3 * a_row_each
+    assert max(peaks[1:]) - U.nbytes - V.nbytes < 0.3 * a_row_each
+
+
+def test_the_same_call_gives_the_same_bits_and_changes_nothing():
+    ratings, U, V = many(n=300, N=5_000, k=5)
+    copies = U.copy(), V.copy()
+    E, grad_U, grad_V = loss_and_gradients(ratings, U, V)
+    again = loss_and_gradients(ratings, U, V)
+    assert again[0] == E
+    for array, expected in zip((*again[1:], U, V), (grad_U, grad_V, *copies), strict=True):
+        np.testing.assert_array_equal(array, expected)
+
+
+def test_factors_of_any_layout_are_taken():
+    ratings, U, V = many(n=300, N=5_000, k=5)
+    expected = gradients(ratings, U, V)
+    for gradient, other in zip(
+        gradients(ratings, np.asfortranarray(U), np.repeat(V, 2, 0)[::2]), expected, strict=True
+    ):
+        np.testing.assert_allclose(gradient, other, rtol=1e-12, atol=1e-16)
+
+
+FIT = Ratings.from_arrays([0, 1], [0, 1], [1.0, 2.0], shape=(2, 3))
+
+
+@pytest.mark.parametrize("of", [sparse.residual, loss, gradients, loss_and_gradients])
+@pytest.mark.parametrize(
+    ("ratings", "U", "V", "error", "message"),
+    [
+        (np.ones((2, 3)), (2, 1), (3, 1), TypeError, r"ratings must be Ratings, got ndarray: .* from_dense"),
+        (FIT, None, (3, 1), TypeError, r"U must be a NumPy array, got list: use np\.asarray\(U\)"),
+        (FIT, (2,), (3, 1), ValueError, r"U must have two axes \(rows, factors\), got shape \(2,\)"),
+        (FIT, (2, 2), (3, 1), ValueError, r"number of factors \(axis 1\), got U \(2, 2\) and V \(3, 1\)"),
+        (FIT, (3, 1), (3, 1), ValueError, r"U must have one row for each of the 2 users .* \(axis 0\)"),
+        (FIT, (2, 1), (2, 1), ValueError, r"V must have one row for each of the 3 items .* \(axis 0\)"),
+    ],
+)
+def test_what_does_not_fit_is_refused(of, ratings, U, V, error, message):
+    U, V = [[1.0]] if U is None else np.ones(U), np.ones(V)
+    with pytest.raises(error, match=message):
+        of(ratings, U, V)
+
+
+@pytest.mark.parametrize(
+    "kinds", [("f4", "f8"), ("f8", "f4"), ("i8", "i8"), ("c16", "c16"), ("O", "O"), ("f2", "f2")]
+)
+def test_factors_of_another_kind_are_refused(kinds):
+    U, V = (np.ones((rows, 1), dtype=kind) for rows, kind in zip((2, 3), kinds, strict=True))
+    with pytest.raises(TypeError, match=r"U and V must both be float32 or both float64, got .* use \.astype"):
+        loss(FIT, U, V)
+    with pytest.raises(TypeError, match="U and V must both be float32 or both float64"):
+        predict_pairs(U, V, [0], [0])
+
+
+@pytest.mark.parametrize(
+    ("users", "items", "error", "message"),
+    [
+        ([0, 2], [0, 0], ValueError, r"users\[1\] is 2, expected 0 to 1"),
+        ([0, 0], [0, -1], ValueError, r"items\[1\] is -1, expected 0 to 2"),
+        ([0.0], [0], TypeError, r"users must be whole-number indices along one axis, got float64 \(1,\)"),
+        ([0], [[0]], TypeError, r"items must be whole-number indices along one axis, got int64 \(1, 1\)"),
+        ([0], [0, 1], ValueError, "users and items must be of one length, got 1 and 2"),
+    ],
+)
+def test_pairs_outside_the_factors_are_refused(users, items, error, message):
+    with pytest.raises(error, match=message):
+        predict_pairs(np.ones((2, 1)), np.ones((3, 1)), users, items)

@@ -4,8 +4,10 @@
 imports no MLflow, and the same calls in a notebook opened by hand do nothing:
 
     <MFLIB_RUN_DIR>/metrics.jsonl      a line for each metric or series
+                    data.jsonl         a line for each set of ratings
                     artifacts/figures/<name>.png
                     artifacts/tables/<name>.csv
+                    artifacts/results/<name>.npy
 """
 
 import csv
@@ -145,6 +147,82 @@ def record_table(name: str, table: Any) -> None:
             writer.writerows(rows)
 
 
+def record_data(ratings: Any, split: str = "") -> None:
+    """Record which ratings this run is about, and by which rule they were split.
+
+    Parameters
+    ----------
+    ratings : Ratings
+        All of them, before the split. A run on several sets records each.
+    split : str
+        For instance `share=0.2 seed=0`; runs of different data or another split are not compared.
+
+    Raises
+    ------
+    TypeError
+        If `ratings` has no digest, or `split` is no text.
+
+    Examples
+    --------
+    >>> record_data([1, 2, 3])
+    Traceback (most recent call last):
+    ...
+    TypeError: ratings: expected Ratings, got list; Ratings.from_dense(Y, R) makes one of arrays
+    """
+    digest = getattr(ratings, "digest", None)
+    if not isinstance(digest, str):
+        kind = type(ratings).__name__
+        raise TypeError(
+            f"ratings: expected Ratings, got {kind}; Ratings.from_dense(Y, R) makes one of arrays"
+        )
+    if not isinstance(split, str):
+        raise TypeError(f"split: expected a text such as 'share=0.2 seed=0', got {type(split).__name__}")
+    _append([{"data_digest": digest, "split": split}], "data.jsonl")
+
+
+def record_result(**results: Any) -> None:
+    """Record what must come out to the bit when this run is executed again.
+
+    Together with the metrics, except those of seconds, these arrays make the result digest. The file of
+    each is little-endian and row by row, whatever the machine.
+
+    Parameters
+    ----------
+    **results : array_like of numbers, truth values or text
+        By name, for instance `U=U, V=V`; the same name again replaces the array. What the number of
+        threads may change, such as a large matrix product, does not belong here, nor does a time.
+
+    Raises
+    ------
+    ValueError
+        If a name has other signs than letters, digits, `_`, `-` and `.`.
+    TypeError
+        If a value holds something whose bytes do not say what it is: objects, records, long doubles.
+
+    Examples
+    --------
+    >>> record_result(U=[None])
+    Traceback (most recent call last):
+    ...
+    TypeError: result 'U': expected numbers, truth values or text, got an array of object
+    """
+    arrays = {name: _canonical(name, value) for name, value in results.items()}
+    for name, array in arrays.items():
+        with _new_file(f"results/{name}.npy") as file:
+            if file:
+                np.save(file, array, allow_pickle=False)
+
+
+def _canonical(name: str, value: Any) -> np.ndarray:
+    """The value as an array whose bytes are the same on every machine."""
+    _check_name("result", name)
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufcSU" or array.dtype.char in "gG":
+        what = f"result {name!r}: expected numbers, truth values or text"
+        raise TypeError(f"{what}, got an array of {array.dtype.name}")
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+
+
 def _rows(name: str, table: Any) -> list[Mapping]:
     """The rows of a table that is not a DataFrame."""
     rows = list(table) if isinstance(table, Iterable) else [table]
@@ -182,14 +260,14 @@ def _folder() -> Path | None:
     return None
 
 
-def _append(lines: list[dict]) -> None:
+def _append(lines: list[dict], name: str = "metrics.jsonl") -> None:
     """Append the lines in one write, so that a process killed meanwhile leaves whole lines before."""
     folder = _folder()
     if folder is None:
         return
     now = int(time.time() * 1000)
     text = "".join(json.dumps({**line, "time": now}) + "\n" for line in lines)
-    with open(folder / "metrics.jsonl", "ab", buffering=0) as file:
+    with open(folder / name, "ab", buffering=0) as file:
         file.write(text.encode())
 
 
@@ -202,7 +280,8 @@ def _new_file(name: str):
         return
     target = folder / "artifacts" / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    mode = {"mode": "wb"} if target.suffix == ".png" else {"mode": "w", "encoding": "utf-8", "newline": ""}
+    text = {"mode": "w", "encoding": "utf-8", "newline": ""}
+    mode = text if target.suffix == ".csv" else {"mode": "wb"}
     handle, temporary = tempfile.mkstemp(dir=folder)
     try:
         with open(handle, **mode) as file:

@@ -29,7 +29,11 @@ $(READY): requirements.txt pyproject.toml
 run: $(READY)
 	$(BIN)/mflib run params/default.yaml
 
+# The random problems of the proofs are new every day; SEED=20261123 repeats those of that day.
+SEED ?= $(shell date +%Y%m%d)
+
 test: lint
+	$(BIN)/mflib verify --seed $(SEED)
 	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile
 	$(BIN)/python -m pytest -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout=120 \
 	  -n 2 --dist loadfile notebooks

@@ -2,8 +2,11 @@
 
 import argparse
 import importlib.metadata
+import json
 import sys
+from pathlib import Path
 
+from mflib.runs.files import write_text
 from mflib.runs.project import InputError, find_notebook, find_params, root
 
 HELD, DID_NOT, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -45,6 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--notebook", metavar="N", help="this one alone; without PARAMS, with its defaults")
     run.add_argument("--jobs", type=_count, default=1, metavar="J", help="processes that share the notebooks")
 
+    verify = commands.add_parser("verify", help="prove every equation on the functions that are shipped")
+    verify.set_defaults(command=_verify)
+    verify.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the random problems")
+    verify.add_argument("--json", type=Path, metavar="FILE", help="write all findings there")
+
     ui = commands.add_parser("ui", help="MLflow's page on the recorded runs")
     ui.set_defaults(command=_ui)
     ui.add_argument("--port", type=_port, default=5000, metavar="P", help="5000 by default, 0 for a free one")
@@ -56,6 +64,13 @@ def _count(text: str) -> int:
     if count < 1:
         raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {count}")
     return count
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if seed < 0:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {seed}")
+    return seed
 
 
 def _port(text: str) -> int:
@@ -97,6 +112,23 @@ def _run(given: argparse.Namespace) -> int:
     if stop.asked:
         return INTERRUPTED
     return HELD if all(outcome.status == report.FINISHED for outcome in outcomes) else DID_NOT
+
+
+def _verify(given: argparse.Namespace) -> int:
+    from mflib import text, verify
+
+    verdicts = verify.check_all(given.seed)
+    rows = verify.rows(verdicts)
+    print(text.table([tuple(rows[0]), *(tuple(map(str, row.values())) for row in rows)], right={5, 6}))
+    for verdict in verdicts:
+        for failure in verdict.failures:
+            print(f"{verdict.id} {failure}")
+    if given.json:
+        write_text(given.json, json.dumps(verify.as_json(verdicts, given.seed), indent=1) + "\n")
+    failed = [verdict.id for verdict in verdicts if not verdict.holds]
+    ending = f"fail: {', '.join(failed)}" if failed else f"hold: {verdicts[0].id} to {verdicts[-1].id}"
+    print(f"{len(failed) or len(verdicts)} of {len(verdicts)} equations {ending} (seed {given.seed})")
+    return DID_NOT if failed else HELD
 
 
 def _ui(given: argparse.Namespace) -> int:

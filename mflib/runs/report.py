@@ -3,6 +3,7 @@
 import shutil
 import sys
 
+from mflib import text
 from mflib.runs.outcome import FINISHED, Outcome
 from mflib.runs.params import Execution
 from mflib.runs.store import Store
@@ -54,15 +55,7 @@ def table(executions: list[Execution], outcomes: list[Outcome | None]) -> str:
             continue
         metric = "{} = {:.6g}".format(*outcome.metric) if outcome.metric else ""
         rows.append((outcome.name, outcome.status, metric, f"{outcome.seconds:.1f}", outcome.run_id))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, tuple("-" * width for width in widths))
-    lines = []
-    for name, status, metric, seconds, run in rows:
-        cells = (
-            f"{name:{widths[0]}}  {status:{widths[1]}}  {metric:{widths[2]}}  {seconds:>{widths[3]}}  {run}"
-        )
-        lines.append(cells.rstrip())
-    return "\n".join(lines)
+    return text.table(rows, right={3})
 
 
 def closing(outcomes: list[Outcome | None], store: Store) -> str:

@@ -163,6 +163,9 @@ UPDATE_MUTANTS = {
 }
 
 
+LOSS_GRADIENT = derivative_reference(dense.loss)  # one object, so that its answers are computed once
+
+
 def _mutants(functions, part):
     return {name: _part(function, part) for name, function in functions.items()}
 
@@ -173,7 +176,7 @@ def _gradient_equation(id, statement, latex, subjects, part, more_mutants=()):
         statement,
         latex,
         _parts(subjects, part),
-        derivative_reference(dense.loss, part),
+        LOSS_GRADIENT,
         _mutants({**GRADIENT_MUTANTS, **dict(more_mutants)}, part),
         derivative_of=dense.loss,
         part=part,
@@ -262,7 +265,7 @@ LEDGER = (
         "∂ŷ_ij/∂u_lk = v_jk if l = i, else 0",
         r"\frac{\partial \hat y_{ij}}{\partial u_{lk}} = v_{jk} \text{ if } l = i, \text{ else } 0",
         {"dense.prediction_derivative": Subject(_prediction_derivative, loss=_prediction)},
-        derivative_reference(_prediction, BOTH),
+        derivative_reference(_prediction),
         {
             "every row": mutants.prediction_every_row,
             "own factor": mutants.prediction_own_factor,

@@ -122,12 +122,13 @@ class Workbench:
     def _rng(self, stream):
         return np.random.default_rng([self.seed, stream])
 
-    def answer(self, reference, group, number, compute):
-        """What `compute` gives for this reference on this problem, remembered."""
+    def answer(self, reference, group, number, compute, part=()):
+        """What `compute` gives for this reference on this problem, remembered; of it, the wanted part."""
         key = (reference, group, number)
         if key not in self._answers:
             self._answers[key] = as_tuple(compute())
-        return self._answers[key]
+        both = self._answers[key]
+        return tuple(both[place] for place in part) or both
 
 
 def as_tuple(result):
@@ -135,7 +136,13 @@ def as_tuple(result):
     return tuple(np.asarray(a) for a in (result if isinstance(result, tuple) else (result,)))
 
 
-def exact(bench: Workbench, subject: Subject, reference: Callable, slack: Callable | None = None) -> Finding:
+def exact(
+    bench: Workbench,
+    subject: Subject,
+    reference: Callable,
+    part: tuple = (),
+    slack: Callable | None = None,
+) -> Finding:
     """The subject equals the reference: with == in Fractions, to the last roundings in floats.
 
     Parameters
@@ -144,6 +151,8 @@ def exact(bench: Workbench, subject: Subject, reference: Callable, slack: Callab
     subject : Subject
     reference : callable
         reference(Y, R, U, V) in Fractions.
+    part : tuple of int
+        Which of the arrays that the reference returns the subject must equal; all of them where empty.
     slack : callable, optional
         slack(problem) -> the size of what is added to the answer, where a sum rounds too.
 
@@ -153,23 +162,29 @@ def exact(bench: Workbench, subject: Subject, reference: Callable, slack: Callab
     """
     return merge(
         itertools.chain(
-            _in_fractions(bench, subject, reference) if "exact" in subject.kinds else (),
-            *(_in_floats(bench, subject, reference, kind, slack) for kind in subject.kinds if kind in FLOATS),
+            _in_fractions(bench, subject, reference, part) if "exact" in subject.kinds else (),
+            *(
+                _in_floats(bench, subject, reference, part, kind, slack)
+                for kind in subject.kinds
+                if kind in FLOATS
+            ),
         )
     )
 
 
-def _in_fractions(bench, subject, reference):
+def _in_fractions(bench, subject, reference, part):
     for number, problem in enumerate(bench.exact):
-        expected = bench.answer(reference, "exact", number, lambda p=problem: reference(*p))
+        expected = bench.answer(reference, "exact", number, lambda p=problem: reference(*p), part)
         given = as_tuple(subject.function(*problem))
         yield _compare("Fractions", number, given, expected, lambda g, e: 0 if g == e else _relative(g, e), 0)
 
 
-def _in_floats(bench, subject, reference, dtype, slack):
+def _in_floats(bench, subject, reference, part, dtype, slack):
     eps = float(np.finfo(dtype).eps)
     for number, problem in enumerate(bench.whole[dtype]):
-        expected = bench.answer(reference, dtype, number, lambda p=problem: reference(*_to_fractions(p)))
+        expected = bench.answer(
+            reference, dtype, number, lambda p=problem: reference(*_to_fractions(p)), part
+        )
         given = as_tuple(subject.function(*problem))
         extra = Fraction(float(slack(problem))) if slack else 0
 
@@ -238,9 +253,12 @@ def by_complex_step(bench: Workbench, subject: Subject, f: Callable, part: tuple
 def _complex_steps(bench, subject, f, part):
     for number, (Y, R, U, V) in enumerate(bench.floats["float64"]):
         expected = bench.answer(
-            f, "complex", number, lambda Y=Y, R=R, U=U, V=V: complex_step(lambda U, V: f(Y, R, U, V), U, V)
+            f,
+            "complex",
+            number,
+            lambda Y=Y, R=R, U=U, V=V: complex_step(lambda U, V: f(Y, R, U, V), U, V),
+            part,
         )
-        expected = [expected[place] for place in part]
         given = as_tuple(subject.function(Y, R, U, V))
         size = max(float(np.max(np.abs(e))) for e in expected) or 1.0
 
@@ -313,15 +331,13 @@ def _along_a_line(f, gradient, params, place, number):
     return Finding(holds, off / size, None, 1, detail)
 
 
-def derivative_reference(f: Callable, part: tuple) -> Callable:
+def derivative_reference(f: Callable) -> Callable:
     """Reference for `exact`: the exact derivative of f by U and V in Fractions.
 
     Parameters
     ----------
     f : callable
         f(Y, R, U, V), quadratic in each entry of U and V.
-    part : tuple of int
-        Which of (∂U, ∂V), by place,.
 
     Returns
     -------
@@ -329,7 +345,6 @@ def derivative_reference(f: Callable, part: tuple) -> Callable:
     """
 
     def reference(Y, R, U, V):
-        both = exact_derivative(lambda U, V: f(Y, R, U, V), U, V)
-        return tuple(both[place] for place in part)
+        return exact_derivative(lambda U, V: f(Y, R, U, V), U, V)
 
     return reference

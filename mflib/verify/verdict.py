@@ -161,7 +161,8 @@ def check_all(seed: int = 0, ids: Iterable[str] = IDS) -> list[Verdict]:
 
 def provers_of(equation):
     """The methods that apply to an equation."""
-    methods = {"exact": partial(exact, reference=equation.reference, slack=equation.slack)}
+    part = equation.part if equation.derivative_of else ()
+    methods = {"exact": partial(exact, reference=equation.reference, part=part, slack=equation.slack)}
     if equation.derivative_of:
         methods["complex step"] = partial(by_complex_step, f=equation.derivative_of, part=equation.part)
         methods["differences"] = partial(by_differences, part=equation.part)

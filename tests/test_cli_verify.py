@@ -1,0 +1,56 @@
+"""`mflib verify` says what is proved, and what is not when a shipped function is wrong."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def verify(*arguments, package=None):
+    """Run the command in a process of its own, on a copy of the package where one is given."""
+    env = {**os.environ, "PYTHONPATH": str(package)} if package else os.environ
+    command = [sys.executable, "-m", "mflib.cli", "verify", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=env, cwd=package or ROOT)
+
+
+def test_all_equations_hold_and_the_last_line_says_so(tmp_path):
+    result = verify("--seed", "7", "--json", str(tmp_path / "ledger.json"))
+    assert result.returncode == 0, result.stdout + result.stderr
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines[2:17]] == [f"E{number:02}" for number in range(1, 16)]
+    assert lines[-1] == "15 of 15 equations hold: E01 to E15 (seed 7)"
+    assert json.loads((tmp_path / "ledger.json").read_text())["seed"] == 7
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "wrong", "failing"),
+    [
+        ("dense", "** 2) / count(R)", "** 2) * 1.001 / count(R)", {"E04", "E07", "E08", "E10", "E13", "E14"}),
+        ("dense", "return -2 * (D @ V) / N,", "return -2.002 * (D @ V) / N,", {"E09", "E13", "E15"}),
+        ("dense", "-2 * (D.T @ U) / N", "-2.002 * (D.T @ U) / N", {"E11", "E14", "E15"}),
+        ("sparse", "V, by_item @ U", "V, 1.001 * (by_item @ U)", {"E11", "E14", "E15"}),
+        ("sparse", "gradient *= -2 /", "gradient *= -2.002 /", {"E09", "E11", "E13", "E14", "E15"}),
+    ],
+)  # fmt: skip
+def test_a_factor_off_by_a_thousandth_names_the_equations_it_breaks(tmp_path, module, line, wrong, failing):
+    shutil.copytree(ROOT / "mflib", tmp_path / "mflib", ignore=shutil.ignore_patterns("__pycache__"))
+    source = tmp_path / "mflib" / f"{module}.py"
+    assert source.read_text(encoding="utf-8").count(line) == 1
+    source.write_text(source.read_text(encoding="utf-8").replace(line, wrong), encoding="utf-8")
+    result = verify(package=tmp_path)
+    assert result.returncode == 1, result.stdout + result.stderr
+    named = result.stdout.splitlines()[-1].split("fail: ")[1].split(" (seed")[0].split(", ")
+    assert set(named) == failing
+
+
+def test_bad_seed_and_place_are_refused(tmp_path):
+    assert verify("--seed", "-1").returncode == 2
+    result = verify("--json", str(tmp_path / "nowhere" / "ledger.json"))
+    assert result.returncode == 2
+    assert "cannot be written" in result.stderr

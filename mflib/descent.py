@@ -79,6 +79,7 @@ def random_factors(shape, n_factors, seed=0, scale=0.1, mean=0.0, dtype=np.float
     seed = checks.whole_number("seed", seed, 0)
     scale = checks.real_number("scale", scale, 0, np.inf, low_open=True, high_open=True)
     mean = checks.real_number("mean", mean, 0, np.inf, high_open=True)
+    shape, dtype = checks.shape(shape), checks.float_dtype("dtype", dtype)
     rng = np.random.default_rng(seed)
     U, V = (np.sqrt(mean / n_factors) + rng.normal(0, scale, (rows, n_factors)) for rows in shape)
     return U.astype(dtype), V.astype(dtype)
@@ -140,7 +141,8 @@ def descend(
     patience : int, optional
         Stop when that RMSE has not fallen below its lowest for so many iterations.
     callback : callable, optional
-        Called as `callback(row, U, V)` with the newest row of the history; returning True stops the descent.
+        Called as `callback(row, U, V)` with the newest row of the history; returning True, Python's or
+        NumPy's as of `row["loss"] < 0.1`, stops the descent.
     progress : bool
         Show a progress bar on stderr.
 
@@ -152,7 +154,8 @@ def descend(
     Raises
     ------
     DivergenceError
-        When the loss is no longer finite or exceeds a thousand times max(its start, the mean of y²).
+        When the loss or the validation RMSE is no longer finite, or the loss exceeds a thousand times max(its
+        start, the mean of y²).
     TypeError, ValueError
         Where an argument does not fit; the message says which.
 
@@ -181,8 +184,9 @@ def descend(
         if validation is None:
             raise ValueError("patience needs validation ratings to watch: give validation=, or no patience")
 
+    U, V = U.copy(), V.copy()  # whatever the caller or a callback does with theirs
     step_U, step_V = make_step(learning_rate, momentum), make_step(learning_rate, momentum)
-    watch = _Watch(ratings, validation, learning_rate, iterations, progress)
+    watch = _Watch(ratings, validation, learning_rate, iterations, progress, (U, V))
     stopped_because = "iterations"
     try:
         for iteration in range(iterations + 1):
@@ -190,7 +194,8 @@ def descend(
             with np.errstate(over="ignore", invalid="ignore"):
                 E, grad_U, grad_V = sparse.loss_and_gradients(ratings, U, V)
                 row = watch.record(iteration, E, U, V)
-            if callback is not None and callback(row, U, V) is True:
+            stop = callback(row, U, V) if callback is not None else False
+            if isinstance(stop, (bool, np.bool_)) and stop:
                 stopped_because = "callback"
                 break
             if patience is not None and iteration - watch.best_iteration >= patience:
@@ -207,7 +212,8 @@ def descend(
 
 def _check_start(ratings, U, V, validation):
     """The start must fit the ratings and be finite: NaN in, NaN out otherwise."""
-    checks.factors(U, V, ratings.shape)
+    checks.ratings("ratings", ratings)
+    checks.float_factors(U, V, ratings.shape)
     for name, W in (("U", U), ("V", V)):
         if not np.all(np.isfinite(W)):
             raise ValueError(
@@ -220,10 +226,12 @@ def _check_start(ratings, U, V, validation):
 class _Watch:
     """Keeps the history and the factors to return, and guards against divergence."""
 
-    def __init__(self, ratings, validation, learning_rate, iterations, progress):
+    def __init__(self, ratings, validation, learning_rate, iterations, progress, factors):
         self.validation, self.learning_rate = validation, learning_rate
-        self.mean_square = float(np.mean(np.square(ratings.values, dtype=np.float64)))
-        self.rows, self.factors, self.limit = [], None, np.inf
+        with np.errstate(over="ignore"):
+            self.mean_square = float(np.mean(np.square(ratings.values, dtype=np.float64)))
+        self.rows, self.limit = [], np.inf
+        self.factors = factors  # of the start, for a Ctrl-C before the first row
         self.best_iteration, self.best_rmse = 0, np.inf
         self.start = time.perf_counter()
         self.bar = None
@@ -237,24 +245,28 @@ class _Watch:
         if iteration == 0:
             self.limit = DIVERGED * max(E, self.mean_square)
         if not np.isfinite(E) or E > self.limit:
-            raise DivergenceError(self._diverged(iteration, E))
+            raise DivergenceError(self._diverged("loss", iteration, E))
         rmse = np.nan
         if self.validation is not None:
             rmse = float(np.sqrt(sparse.loss(self.validation, U, V)))
+            if not np.isfinite(rmse):
+                raise DivergenceError(self._diverged("validation_rmse", iteration, rmse))
         if self.validation is None or rmse < self.best_rmse:
             self.factors, self.best_iteration, self.best_rmse = (U, V), iteration, rmse
-        row = np.array((iteration, E, rmse, time.perf_counter() - self.start), dtype=HISTORY)
+        row = np.array((iteration, E, rmse, time.perf_counter() - self.start), dtype=HISTORY)[()]
         self.rows.append(row)
         if self.bar is not None:
             self.bar.set_postfix(loss=f"{E:.4g}", refresh=False)
             self.bar.update(int(iteration > 0))
         return row
 
-    def _diverged(self, iteration, E):
+    def _diverged(self, field, iteration, value):
         if iteration == 0:
-            return f"the loss at the start is {E:.3g}: start from smaller U and V"
+            return (
+                f"the {field} at the start is {value:.3g}: start from smaller U and V, or scale the ratings"
+            )
         return (
-            f"the loss went from {float(self.rows[0]['loss']):.3g} to {E:.3g} at iteration {iteration} with "
+            f"the {field} went from {self.rows[0][field]:.3g} to {value:.3g} at iteration {iteration} with "
             f"learning_rate={self.learning_rate:g}: try learning_rate={self.learning_rate / 2:g} or less"
         )
 

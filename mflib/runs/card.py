@@ -1,0 +1,70 @@
+"""The protocol at a glance: a cell on top of the executed notebook, and so of its page."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from mflib.runs.protocol import CARD, authors_cells, in_words
+
+_LONGEST = 200  # letters of a value
+
+
+def put_on(notebook: Path, run_id: str, protocol: Mapping[str, Any], result_digest: str) -> None:
+    """Put the card on top of a notebook.
+
+    Parameters
+    ----------
+    notebook : Path
+        An executed one, which is rewritten.
+    run_id : str
+    protocol : mapping
+        As `mflib.runs.protocol` makes it.
+    result_digest : str
+        Empty for a run without a result.
+    """
+    content = nbformat.read(notebook, as_version=4)
+    cell = nbformat.v4.new_markdown_cell(card(run_id, protocol, result_digest), metadata={"tags": [CARD]})
+    content.cells.insert(0, cell)
+    nbformat.write(content, notebook)
+
+
+def take_off(notebook: Path, target: Path) -> None:
+    """Copy an executed notebook as its author wrote it: without the card, injected cells and outputs.
+
+    Parameters
+    ----------
+    notebook, target : Path
+        They may be the same.
+    """
+    content = nbformat.read(notebook, as_version=4)
+    content.cells = authors_cells(content.cells)
+    for cell in content.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    nbformat.write(content, target)
+
+
+def card(run_id: str, protocol: Mapping[str, Any], result_digest: str) -> str:
+    """The table, in HTML that shows every value as text.
+
+    Examples
+    --------
+    >>> card("1f", {"split": "<b>$x$"}, "").splitlines()[-2]
+    '<tr><th align="left">split</th><td><code>&#60;b&#62;&#36;x&#36;</code></td></tr>'
+    """
+    rows = {"run": run_id, "result_digest": result_digest or "none: the run has no complete result"}
+    rows |= {field: value for field, value in protocol.items() if field != "versions"}
+    lines = [f'<tr><th align="left">{name}</th><td>{_text(value)}</td></tr>' for name, value in rows.items()]
+    return "\n".join(["<table>", *lines, "</table>"])
+
+
+def _text(value: Any) -> str:
+    """A value between code tags, where no formula is looked for; no sign of it means anything there."""
+    line = in_words(value)
+    line = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+    signs = (sign if sign.isprintable() else "�" for sign in line)
+    return "<code>{}</code>".format(
+        "".join(sign if sign.isalnum() or sign in " .,:-_/=" else f"&#{ord(sign)};" for sign in signs)
+    )

@@ -190,7 +190,7 @@ def _find(path):
     places = [wanted]
     if folder:
         places.append(Path(folder) / wanted)
-        if path is None:
+        if path is None or wanted.name == Path(folder).name:
             places.append(Path(folder))
     for place in places:
         if place.is_file():
@@ -201,6 +201,6 @@ def _find(path):
     looked = ", ".join(str(place.absolute()) for place in places)
     hint = "" if folder else ", or set MFLIB_DATA to the folder that holds it"
     raise FileNotFoundError(
-        f"no MovieLens ratings found in {looked}: unpack ml-latest-small.zip "
+        f"no MovieLens ratings found in {looked}: unpack {wanted.name}.zip "
         f"(grouplens.org/datasets/movielens) so that {wanted / 'ratings.csv'} is there{hint}"
     )

@@ -85,3 +85,14 @@ def project(tmp_path, monkeypatch) -> Project:
 def shared_project(tmp_path_factory) -> Project:
     """A project for all tests of a module; a space and an umlaut in its path must not matter."""
     return Project(tmp_path_factory.mktemp("shared") / "a röot")
+
+
+@pytest.fixture(scope="session")
+def movielens_folder() -> Path:
+    """The folder of ml-latest-small: what MFLIB_DATA holds, or what lies beside the checkout."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    store = Path(os.environ.get("MFLIB_DATA") or beside)
+    for folder in (store / "ml-latest-small", store):
+        if (folder / "ratings.csv").is_file():
+            return folder
+    pytest.skip(f"ml-latest-small is not in {store}: set MFLIB_DATA to the folder that holds it")

@@ -1,0 +1,190 @@
+"""Ratings to work with: the toy, planted ratings whose truth is known, and MovieLens where it is found."""
+
+import re
+
+import numpy as np
+import pytest
+
+from mflib import Ratings, datasets, dense
+
+
+def test_the_toy_fits_on_a_page_and_has_a_zero_and_gaps():
+    Y, R, users, items = datasets.toy()
+    assert (Y.shape, Y.dtype, len(users), len(items), dense.count(R)) == ((5, 4), np.float64, 5, 4, 14)
+    np.testing.assert_array_equal(R, dense.observed(Y))
+    assert (Y == 0).any()
+    assert R.any(axis=0).all()
+    assert R.any(axis=1).all()
+    assert Ratings.from_dense(Y, R).n_ratings == 14
+
+
+def test_planted_ratings_are_the_truth_plus_noise():
+    ratings, U, V = datasets.planted(400, 300, 20_000, n_factors=4, noise=0.25, seed=1)
+    truth = np.sum(U[ratings.users] * V[ratings.items], axis=1)
+    assert (ratings.n_ratings, ratings.shape, U.shape, V.shape) == (20_000, (400, 300), (400, 4), (300, 4))
+    np.testing.assert_allclose([np.mean(truth), np.mean(ratings.values - truth)], [0, 0], atol=0.05)
+    np.testing.assert_allclose([np.std(truth), np.std(ratings.values - truth)], [1, 0.25], rtol=0.1)
+    assert ratings.user_labels is None
+
+
+def test_without_noise_planted_ratings_are_the_truth():
+    ratings, U, V = datasets.planted(30, 20, 200, n_factors=2, noise=0)
+    np.testing.assert_array_equal(ratings.values, np.sum(U[ratings.users] * V[ratings.items], axis=1))
+
+
+def test_the_default_noise_is_a_tenth_of_a_point():
+    ratings, U, V = datasets.planted(200, 200, 10_000, n_factors=2)
+    np.testing.assert_allclose(
+        np.std(ratings.values - dense.predict(U, V)[ratings.users, ratings.items]), 0.1, rtol=0.05
+    )
+
+
+def test_a_planted_mean_is_carried_by_the_first_factor():
+    ratings, U, V = datasets.planted(400, 300, 20_000, n_factors=3, noise=0, mean=3.5)
+    np.testing.assert_allclose(U[:, 0] * V[0, 0], 3.5)
+    np.testing.assert_allclose([ratings.values.mean(), ratings.values.std()], [3.5, 1], rtol=0.1)
+    alone = datasets.planted(20, 20, 100, n_factors=1, noise=0, mean=2.0).ratings
+    np.testing.assert_allclose(alone.values, 2)
+
+
+def test_activity_and_popularity_are_as_uneven_as_asked_for():
+    def busiest(counts):
+        return np.sort(counts)[-20:].sum() / counts.sum()
+
+    even, skewed, more = (datasets.planted(200, 200, 4000, 1, skew=skew).ratings for skew in (0, 0.8, 1.6))
+    for count in ("user_counts", "item_counts"):
+        shares = [busiest(getattr(ratings, count)) for ratings in (even, skewed, more)]
+        assert 0.1 < shares[0] < 0.2 < shares[1] < shares[2]
+    order = np.argsort(-skewed.user_counts)
+    assert len(set(order[:20].tolist()) & set(range(20))) < 10  # the busiest users are anywhere
+
+
+def test_planted_ratings_are_those_of_their_seed():
+    one, same, other = (datasets.planted(30, 20, 200, 2, seed=seed).ratings for seed in (1, 1, 2))
+    assert one.digest == same.digest != other.digest
+    assert (
+        datasets.planted(30, 20, 200, 2).ratings.digest
+        == datasets.planted(30, 20, 200, 2, seed=0).ratings.digest
+    )
+
+
+def test_half_of_all_places_can_be_planted():
+    ratings, *_ = datasets.planted(10, 10, 50, n_factors=1)
+    assert (ratings.n_ratings, ratings.density) == (50, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"n_users": 0}, ValueError, "n_users must be at least 1, got 0"),
+        ({"n_items": 2.5}, TypeError, r"n_items must be a whole number, got 2.5 \(float\)"),
+        ({"n_factors": 0}, ValueError, "n_factors must be at least 1, got 0"),
+        ({"n_ratings": 0}, ValueError, "n_ratings must be at least 1, got 0"),
+        ({"n_ratings": 51}, ValueError, "n_ratings must be at most half of n_users × n_items = 100, got 51"),
+        ({"noise": -1}, ValueError, r"noise must lie in \[0, inf\), got -1"),
+        ({"noise": np.inf}, ValueError, r"noise must lie in \[0, inf\), got inf"),
+        ({"mean": -0.5}, ValueError, r"mean must lie in \[0, inf\), got -0.5"),
+        ({"mean": np.inf}, ValueError, r"mean must lie in \[0, inf\), got inf"),
+        ({"skew": 2.1}, ValueError, r"skew must lie in \[0, 2\], got 2.1"),
+        ({"skew": "0.8"}, TypeError, r"skew must be a number, got '0.8' \(str\)"),
+        ({"seed": -1}, ValueError, "seed must be at least 0, got -1"),
+    ],
+)
+def test_planted_ratings_that_cannot_be_are_refused(change, error, message):
+    with pytest.raises(error, match=message):
+        datasets.planted(**{"n_users": 10, "n_items": 10, "n_ratings": 50, "n_factors": 2, **change})
+
+
+CSV = "userId,movieId,rating,timestamp\n7,31,2.5,100\n"
+TITLES = 'movieId,title,genres\n31,"Dunes, the",x\n'
+FILES = {
+    "ratings.csv": (CSV, "movies.csv", TITLES),
+    "u.data": ("7\t31\t2.5\t100\n", "u.item", "31|Dunes, the|1995\n"),
+    "ratings.dat": ("7::31::2.5::100\n", "movies.dat", "31::Dunes, the::x\n"),
+}
+
+
+@pytest.fixture
+def put(tmp_path, monkeypatch):
+    """Put the files of a layout into a folder below an empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MFLIB_DATA", raising=False)
+
+    def put(folder, name="ratings.csv", titles=True):
+        ratings, titles_name, content = FILES[name]
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / name).write_text(ratings)
+        if titles:
+            (tmp_path / folder / titles_name).write_text(content)
+        return tmp_path / folder
+
+    return put
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("by", ["folder", "file", "text"])
+def test_movielens_is_read_in_each_layout_with_its_titles(put, name, by):
+    folder = put("data", name)
+    ratings, titles, source = datasets.movielens(
+        {"folder": folder, "file": folder / name, "text": "data"}[by]
+    )
+    assert (ratings.user_labels, ratings.item_labels, titles) == ([7], [31], {31: "Dunes, the"})
+    np.testing.assert_array_equal([*ratings.values, *ratings.times], [2.5, 100])
+    assert source.samefile(folder / name)
+
+
+def test_titles_may_be_missing(put):
+    assert datasets.movielens(put("data", titles=False)).titles == {}
+
+
+@pytest.mark.parametrize(
+    ("folder", "path"),
+    [("x", "x"), ("x/y", "x/y/ratings.csv"), ("ml-latest-small", None), (".", None)],
+)
+def test_movielens_is_found_below_mflib_data(put, monkeypatch, tmp_path, folder, path):
+    put(f"store/{folder}")
+    monkeypatch.setenv("MFLIB_DATA", str(tmp_path / "store"))
+    assert datasets.movielens(path).source.samefile(tmp_path / "store" / folder / "ratings.csv")
+
+
+def test_mflib_data_may_be_the_folder_that_is_asked_for_by_name(put, monkeypatch):
+    """Asked for as ml-latest-small, it was looked for in ml-latest-small/ml-latest-small alone."""
+    folder = put("store/ml-latest-small")
+    monkeypatch.setenv("MFLIB_DATA", str(folder))
+    assert datasets.movielens("ml-latest-small").source.samefile(folder / "ratings.csv")
+
+
+def test_a_folder_at_hand_comes_before_mflib_data(put, monkeypatch):
+    here, there = put("ml-latest-small"), put("store/ml-latest-small")
+    monkeypatch.setenv("MFLIB_DATA", str(there.parent))
+    assert datasets.movielens().source.samefile(here / "ratings.csv")
+
+
+def test_missing_movielens_says_which_file_to_put_where(put, monkeypatch, tmp_path):
+    remedy = (
+        r"ml-latest-small: unpack ml-latest-small\.zip \(grouplens.org/datasets/movielens\) "
+        r"so that ml-latest-small/ratings\.csv is there, or set MFLIB_DATA to the folder that holds it$"
+    )
+    with pytest.raises(FileNotFoundError, match=rf"found in {re.escape(str(tmp_path))}/{remedy}"):
+        datasets.movielens()
+    monkeypatch.setenv("MFLIB_DATA", str(tmp_path / "store"))
+    with pytest.raises(
+        FileNotFoundError, match=r"store/ml-25m: unpack ml-25m\.zip .* ml-25m/ratings\.csv is there$"
+    ):
+        datasets.movielens("ml-25m")
+
+
+def test_a_bad_line_of_movielens_is_named(put):
+    folder = put("data")
+    (folder / "ratings.csv").write_text("userId,movieId,rating,timestamp\n7,31,good,100\n")
+    with pytest.raises(ValueError, match=r"ratings\.csv, line 2: the rating is 'good', expected a number"):
+        datasets.movielens(folder)
+
+
+def test_ml_latest_small_is_what_its_readme_says(movielens_folder):
+    ratings, titles, _ = datasets.movielens(movielens_folder)
+    assert (ratings.n_ratings, ratings.shape, len(titles)) == (100_836, (610, 9724), 9742)
+    assert (ratings.values.min(), ratings.values.max(), set((2 * ratings.values) % 1)) == (0.5, 5, {0})
+    assert titles[ratings.item_labels[0]] == "Toy Story (1995)"
+    assert ratings.user_counts.min() >= 20
+    assert 8e8 < ratings.times.min() < ratings.times.max() < 2e9

@@ -1,0 +1,30 @@
+"""The package as a whole: its names, its version, and how little it loads."""
+
+import importlib.metadata
+import subprocess
+import sys
+
+import mflib
+
+HEAVY = ("mlflow", "papermill", "matplotlib", "pandas", "scipy", "pyarrow", "tqdm", "dask", "numba")
+
+
+def test_importing_mflib_loads_nothing_heavy():
+    code = f"import sys, mflib; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there_sorted_and_documented():
+    assert mflib.__all__ == sorted(mflib.__all__)
+    for name in mflib.__all__:
+        assert getattr(mflib, name).__doc__, name
+
+
+def test_the_promised_names_are_public():
+    promised = {"Ratings", "dense", "datasets", "loss", "gradients", "loss_and_gradients", "descend"}
+    assert promised | {"DivergenceError"} <= set(mflib.__all__)
+
+
+def test_the_version_is_that_of_the_distribution():
+    assert mflib.__version__ == importlib.metadata.version("mflib")

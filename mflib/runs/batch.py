@@ -5,8 +5,11 @@ each execution has an event loop and a store connection of its own.
 """
 
 import multiprocessing
+import os
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 
 from mflib.runs.outcome import FAILED, Outcome
@@ -40,13 +43,32 @@ def execute_all(
         In the order of `executions`; None for what a stop kept from running.
     """
     if jobs > 1 and len(executions) > 1:
-        return _Processes(executions, store, stop, min(jobs, len(executions)), show, done).run()
+        jobs = min(jobs, len(executions))
+        with _cores_divided(jobs):
+            return _Processes(executions, store, stop, jobs, show, done).run()
     outcomes: list[Outcome | None] = [None] * len(executions)
     for i, execution in enumerate(executions):
         if not stop.asked:
             outcomes[i] = _execute(execution, store, stop, lambda cell, n, i=i: show(i, cell, n))
             done(i, outcomes[i])
     return outcomes
+
+
+@contextmanager
+def _cores_divided(jobs: int) -> Iterator[None]:
+    """Within, processes that are started take their share of the cores, unless the user says otherwise.
+
+    OpenBLAS is left alone: a kernel gives it one thread, because its bits depend on them.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share = str(max(1, cores // jobs))
+    unset = [name for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS") if name not in os.environ]
+    os.environ.update(dict.fromkeys(unset, share))
+    try:
+        yield
+    finally:
+        for name in unset:
+            del os.environ[name]
 
 
 def _execute(execution: Execution, store: Store, stop: Stop, progress) -> Outcome:
@@ -135,6 +157,7 @@ class _Processes:
 
 def _work(connection: Connection, store: Store) -> None:
     """The life of a process: execute what comes until the other end is closed or a stop is asked."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with Stop((signal.SIGTERM,), ignore=(signal.SIGINT,)) as stop:
         while not stop.asked:
             try:
@@ -142,3 +165,9 @@ def _work(connection: Connection, store: Store) -> None:
             except (EOFError, OSError):
                 return
             connection.send(_execute(execution, store, stop, lambda cell, n: connection.send((cell, n))))
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the one that hands out is no more: nobody would know what it finishes."""
+    multiprocessing.parent_process().join()
+    os._exit(1)

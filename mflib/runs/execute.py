@@ -74,13 +74,14 @@ def execute(execution: Execution, store: Store, stop: Stop, progress=lambda cell
     client, started = store.client(), time.monotonic()
     run = client.create_run(
         store.experiment(execution.experiment),
-        run_name=execution.name,
+        run_name=execution.label or execution.name,
         tags={
             "mflib.notebook": execution.name,
             "mflib.params_file": execution.source,
             "mlflow.source.name": execution.notebook.name,
             "mlflow.source.type": "NOTEBOOK",
             **owner.tags(),
+            **execution.tags,
         },
     )
     run_id, status, error, metric = run.info.run_id, FAILED, "", None
@@ -105,7 +106,7 @@ def _execute_in(folder: Path, execution: Execution, stop: Stop, progress) -> tup
     attached = folder / "artifacts" / "notebook"
     attached.mkdir(parents=True)
     notebook = attached / execution.notebook.name
-    n_cells = _copy(execution.notebook, notebook) + bool(execution.parameters)  # they become a cell
+    n_cells = _copy(execution, notebook) + bool(execution.parameters)  # they become a cell
     watch = Watch(execution, n_cells, progress)
     error, cut_short = _until_end(notebook, folder, execution, stop, watch)
     if stop.asked and error:
@@ -122,9 +123,12 @@ def _execute_in(folder: Path, execution: Execution, stop: Stop, progress) -> tup
     return KILLED if stop.asked else FAILED, _one_line(error) + where
 
 
-def _copy(notebook: Path, target: Path) -> int:
-    """Copy a notebook without its stored outputs; the number of cells to execute."""
-    content = nbformat.read(notebook, as_version=4)
+def _copy(execution: Execution, target: Path) -> int:
+    """Copy the notebook without its stored outputs; the number of cells to execute."""
+    text = execution.content
+    if text is None:
+        text = execution.notebook.read_text(encoding="utf-8")
+    content = nbformat.reads(text, as_version=4)
     code = [cell for cell in content.cells if cell.cell_type == "code"]
     for cell in code:
         cell.outputs, cell.execution_count = [], None

@@ -9,7 +9,7 @@
 Everything is checked against the notebooks before the first of them starts.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,9 @@ class Execution:
     experiment: str = EXPERIMENT
     timeout: float = TIMEOUT  # seconds
     source: str = ""  # the params file
+    label: str = ""  # what tells it from others of the same notebook
+    tags: dict[str, str] = field(default_factory=dict)  # more of them for its run
+    content: str | None = None  # the notebook as read before; None: it is read when its turn comes
 
     @property
     def name(self) -> str:
@@ -51,7 +54,28 @@ def read_params(path: Path) -> list[Execution]:
         If the file cannot be read, or names something unknown, or gives a value of the wrong type.
     """
     place = shown(path)
-    content = _mapping(_load(path, place), place, ("experiment", "timeout", "runs"))
+    content = load(path, place)
+    if isinstance(content, dict) and "sweep" in content:
+        raise InputError(f"{place}: is a sweep; execute it with `mflib sweep {place}`")
+    return executions(content, place)
+
+
+def executions(content: Any, place: str) -> list[Execution]:
+    """The executions that the content of a params file lists.
+
+    Parameters
+    ----------
+    content : object
+        As YAML gives it.
+    place : str
+        The file, for the messages.
+
+    Raises
+    ------
+    InputError
+        If it names something unknown, or gives a value of the wrong type.
+    """
+    content = _mapping(content, place, ("experiment", "timeout", "runs"))
     experiment = content.get("experiment", EXPERIMENT)
     if not isinstance(experiment, str) or not experiment.strip() or not experiment.isprintable():
         raise InputError(f"{place}, experiment: expected a name, got {experiment!r}")
@@ -61,8 +85,8 @@ def read_params(path: Path) -> list[Execution]:
     runs = content.get("runs")
     if not isinstance(runs, list) or not runs:
         raise InputError(f"{place}, runs: expected a list of at least one notebook, got {runs!r}")
-    executions = [_execution(run, f"{place}, run {i}") for i, run in enumerate(runs, 1)]
-    return [replace(one, experiment=experiment, timeout=timeout, source=place) for one in executions]
+    listed = [_execution(run, f"{place}, run {i}") for i, run in enumerate(runs, 1)]
+    return [replace(one, experiment=experiment, timeout=timeout, source=place) for one in listed]
 
 
 def with_defaults(notebook: str) -> Execution:
@@ -150,8 +174,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _load(path: Path, place: str) -> Any:
-    """The content of a YAML file."""
+def load(path: Path, place: str) -> Any:
+    """The content of a YAML file; InputError if it is none, or empty."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:

@@ -1,0 +1,73 @@
+"""An executed notebook as one page that needs nothing else: no network, no script, no file beside it."""
+
+import warnings
+from pathlib import Path
+
+from bs4 import BeautifulSoup
+from jinja2 import pass_context
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+from mflib.runs.formulas import mathml
+
+# What a browser must not do with a page, whatever a run has put into it: run a script, or fetch anything.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:"
+
+# JupyterLab's page without the blocks that would load scripts from elsewhere.
+_TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
+{%- block html_head_js -%}<meta http-equiv="Content-Security-Policy" content="{policy}">
+{%- endblock -%}
+{%- block jupyter_widgets -%}{%- endblock -%}
+{%- block html_head_js_mathjax -%}{%- endblock -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock -%}
+{%- block data_latex scoped -%}
+<div class="jp-RenderedLatex jp-OutputArea-output">{{ output.data['text/latex'] | markdown2html }}</div>
+{%- endblock -%}""".replace("{policy}", POLICY)
+
+
+class _Renderer(IPythonRenderer):
+    """Markdown to HTML, with formulas as MathML."""
+
+    def block_math(self, body: str) -> str:
+        return mathml(body, block=True)
+
+    def inline_math(self, body: str) -> str:
+        return mathml(body)
+
+    def latex_environment(self, name: str, body: str) -> str:
+        return mathml(f"\\begin{{{name}}}{body}\\end{{{name}}}", block=True)
+
+
+class _Exporter(HTMLExporter):
+    """JupyterLab's look; formulas as MathML in text and in outputs."""
+
+    @pass_context
+    def markdown2html(self, context, source):
+        """The filter that the templates use."""
+        attachments = context.get("cell", {}).get("attachments", {})
+        renderer = _Renderer(escape=False, attachments=attachments, anchor_link_text=self.anchor_link_text)
+        return MarkdownWithMath(renderer=renderer).render(source)
+
+
+def notebook_page(notebook: Path) -> str:
+    """A notebook as a page.
+
+    Parameters
+    ----------
+    notebook : Path
+
+    Returns
+    -------
+    str
+        HTML that names no file and no address to load, and that runs nothing: what an output would load
+        or run is left out.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "alternative text is missing" on each figure
+        html, _ = _Exporter(raw_template=_TEMPLATE).from_filename(str(notebook))
+    page = BeautifulSoup(html, "html.parser")
+    for element in page(["script", "link", "iframe", "object", "embed", "base"]):
+        element.decompose()
+    for element in page(src=lambda src: src and not src.startswith("data:")):
+        element.decompose()
+    return str(page)

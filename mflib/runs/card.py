@@ -6,12 +6,12 @@ from typing import Any
 
 import nbformat
 
-from mflib.runs.protocol import CARD, authors_cells, in_words
+from mflib.runs.protocol import CARD, FIELDS, in_words
 
 _LONGEST = 200  # letters of a value
 
 
-def put_on(notebook: Path, run_id: str, protocol: Mapping[str, Any], result_digest: str) -> None:
+def put_on(notebook: Path, run_id: str, about: Mapping[str, Any]) -> None:
     """Put the card on top of a notebook.
 
     Parameters
@@ -19,43 +19,25 @@ def put_on(notebook: Path, run_id: str, protocol: Mapping[str, Any], result_dige
     notebook : Path
         An executed one, which is rewritten.
     run_id : str
-    protocol : mapping
-        As `mflib.runs.protocol` makes it.
-    result_digest : str
-        Empty for a run without a result.
+    about : mapping
+        The protocol, and `result_digest`, empty for a run without a complete result.
     """
     content = nbformat.read(notebook, as_version=4)
-    cell = nbformat.v4.new_markdown_cell(card(run_id, protocol, result_digest), metadata={"tags": [CARD]})
+    cell = nbformat.v4.new_markdown_cell(card(run_id, about), metadata={"tags": [CARD]})
     content.cells.insert(0, cell)
     nbformat.write(content, notebook)
 
 
-def take_off(notebook: Path, target: Path) -> None:
-    """Copy an executed notebook as its author wrote it: without the card, injected cells and outputs.
-
-    Parameters
-    ----------
-    notebook, target : Path
-        They may be the same.
-    """
-    content = nbformat.read(notebook, as_version=4)
-    content.cells = authors_cells(content.cells)
-    for cell in content.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    nbformat.write(content, target)
-
-
-def card(run_id: str, protocol: Mapping[str, Any], result_digest: str) -> str:
+def card(run_id: str, about: Mapping[str, Any]) -> str:
     """The table, in HTML that shows every value as text.
 
     Examples
     --------
-    >>> card("1f", {"split": "<b>$x$"}, "").splitlines()[-2]
+    >>> card("1f", {"result_digest": "", "split": "<b>$x$"}).splitlines()[-2]
     '<tr><th align="left">split</th><td><code>&#60;b&#62;&#36;x&#36;</code></td></tr>'
     """
-    rows = {"run": run_id, "result_digest": result_digest or "none: the run has no complete result"}
-    rows |= {field: value for field, value in protocol.items() if field != "versions"}
+    rows = {"run": run_id, "result_digest": about["result_digest"] or "none: there is no complete result"}
+    rows |= {field: about[field] for field in FIELDS if field in about and field != "versions"}
     lines = [f'<tr><th align="left">{name}</th><td>{_text(value)}</td></tr>' for name, value in rows.items()]
     return "\n".join(["<table>", *lines, "</table>"])
 

@@ -1,12 +1,13 @@
 """What an executed notebook left in its run folder goes into the MLflow run."""
 
 import json
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param
+from mlflow.entities import Metric, Param, RunTag
+
+from mflib.runs import card, protocol, results
 
 _BATCH = 1000  # metrics that MLflow takes at once
 
@@ -26,9 +27,11 @@ def keep(client, run_id: str, folder: Path, parameters: dict[str, Any], seconds:
     seconds : float
         The wall time, logged as `seconds.total`.
     """
+    from mflib.runs.pages import notebook_page  # with nbconvert, which the first progress need not wait for
+
     params = [Param(name, str(value)) for name, value in parameters.items()]
     client.log_batch(run_id, params=params)
-    metrics = [*_metrics(folder)]
+    metrics = [*points(folder)]
     last = max((metric.timestamp for metric in metrics), default=0)
     metrics.append(Metric("seconds.total", seconds, last, 0))
     for i in range(0, len(metrics), _BATCH):
@@ -36,23 +39,56 @@ def keep(client, run_id: str, folder: Path, parameters: dict[str, Any], seconds:
     client.log_artifacts(run_id, str(folder / "artifacts"))
     for notebook in (folder / "artifacts" / "notebook").glob("*.ipynb"):
         page = notebook.with_suffix(".html")
-        page.write_text(html(notebook), encoding="utf-8")
+        page.write_text(notebook_page(notebook), encoding="utf-8")
         client.log_artifact(run_id, str(page), "notebook")
+
+
+def complete(folder: Path, run_id: str, about: dict[str, Any], finished: bool) -> dict[str, str]:
+    """Complete the protocol by what the notebook told, and attach it: protocol.json, and the card.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder, with the executed notebook.
+    run_id : str
+    about : dict
+        The protocol as gathered before the execution, which is completed.
+    finished : bool
+        Whether every cell ran: else there is no result, hence no digest of one.
+
+    Returns
+    -------
+    dict of str to str
+        The protocol and the result digest as tags of the run.
+    """
+    artifacts = folder / "artifacts"
+    found = results.from_folder(artifacts / "results", points(folder))
+    about |= protocol.told_data([*lines(folder / "data.jsonl")])
+    about |= {"dtype": results.dtypes(found), "result_digest": results.digest(found) if finished else ""}
+    (artifacts / "protocol.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    for notebook in (artifacts / "notebook").glob("*.ipynb"):
+        card.put_on(notebook, run_id, about)
+    return {**protocol.tags(about), protocol.RESULT_TAG: about["result_digest"]}
+
+
+def log_tags(client, run_id: str, tags: dict[str, str]) -> None:
+    """Set tags of a run at once."""
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
 
 
 def metrics_of(folder: Path) -> dict[str, float]:
     """The last value of each metric, in the order of their first appearance."""
-    return {metric.key: metric.value for metric in _metrics(folder)}
+    return {metric.key: metric.value for metric in points(folder)}
 
 
-def _metrics(folder: Path) -> Iterator[Metric]:
-    """Each recorded value.
+def points(folder: Path) -> Iterator[Metric]:
+    """Each recorded value of each metric.
 
     MLflow calls the value of the largest step, then of the largest time, the last. So a single number is
     put at the last step of the series of its name, and times grow from line to line.
     """
     last_step, time = {}, 0
-    for line in _lines(folder / "metrics.jsonl"):
+    for line in lines(folder / "metrics.jsonl"):
         name, values = line["name"], line["values"]
         steps = line.get("steps") or [last_step.get(name, 0)] * len(values)
         last_step[name] = max(last_step.get(name, 0), *steps) if steps else 0
@@ -61,18 +97,9 @@ def _metrics(folder: Path) -> Iterator[Metric]:
             yield Metric(name, value, time, step)
 
 
-def _lines(path: Path) -> Iterator[dict]:
+def lines(path: Path) -> Iterator[dict]:
     """The whole lines; the last may be cut where the kernel was killed while writing."""
     if path.exists():
         for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
             if line.endswith("\n"):
                 yield json.loads(line)
-
-
-def html(notebook: Path) -> str:
-    """A notebook as a page."""
-    from nbconvert import HTMLExporter
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "alternative text is missing" on each figure
-        return HTMLExporter().from_filename(str(notebook))[0]

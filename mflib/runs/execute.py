@@ -12,9 +12,9 @@ import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from mflib.runs import owner
-from mflib.runs.collect import keep, metrics_of
-from mflib.runs.kernel import cause_of_death, kernel, kill
+from mflib.runs import owner, protocol
+from mflib.runs.collect import complete, keep, log_tags, metrics_of
+from mflib.runs.kernel import cause_of_death, environment, kernel, kill
 from mflib.runs.outcome import FAILED, FINISHED, KILLED, Outcome
 from mflib.runs.params import Execution
 from mflib.runs.stop import Stop
@@ -37,13 +37,13 @@ class Watch:
 
     def __init__(self, execution, n_cells, progress):
         self.cell_index, self.cell_number = None, 0
-        self._n_cells, self._progress = n_cells, progress
+        self.n_cells, self._progress = n_cells, progress
         self._timeout, self._deadline = execution.timeout, None
 
     def begins(self, cell, cell_index):
         """A code cell begins."""
         self.cell_index, self.cell_number = cell_index, self.cell_number + 1
-        self._progress(self.cell_number, self._n_cells)
+        self._progress(self.cell_number, self.n_cells)
 
     def seconds_left(self, cell):
         """What is left of the time-out, which counts from the first cell; never 0, which means no limit."""
@@ -88,9 +88,16 @@ def execute(execution: Execution, store: Store, stop: Stop, progress=lambda cell
     try:
         with tempfile.TemporaryDirectory(prefix="mflib-", ignore_cleanup_errors=True) as scratch:
             folder = Path(scratch)
-            status, error = _execute_in(folder, execution, stop, progress)
+            notebook, cells = _copy(execution, folder)
+            about = protocol.gather(cells, execution.parameters, environment())
+            about["timeout"] = execution.timeout
+            log_tags(client, run_id, protocol.tags(about))
+            watch = Watch(execution, _number(cells, execution), progress)
+            status, error = _execute_in(folder, notebook, execution, stop, watch)
             seconds = time.monotonic() - started
+            result = complete(folder, run_id, about, status == FINISHED)
             keep(client, run_id, folder, execution.parameters, seconds)
+            log_tags(client, run_id, result)
             metric = _key_metric(metrics_of(folder))
     except Exception as problem:
         status, error = FAILED, f"not recorded: {_one_line(problem)}"
@@ -101,13 +108,8 @@ def execute(execution: Execution, store: Store, stop: Stop, progress=lambda cell
     return Outcome(execution.name, status, run_id, seconds, metric, error)
 
 
-def _execute_in(folder: Path, execution: Execution, stop: Stop, progress) -> tuple[str, str]:
-    """Execute a copy of the notebook; its status, and the error in a line."""
-    attached = folder / "artifacts" / "notebook"
-    attached.mkdir(parents=True)
-    notebook = attached / execution.notebook.name
-    n_cells = _copy(execution, notebook) + bool(execution.parameters)  # they become a cell
-    watch = Watch(execution, n_cells, progress)
+def _execute_in(folder: Path, notebook: Path, execution: Execution, stop: Stop, watch: Watch):
+    """Execute a notebook; its status, and the error in a line."""
     error, cut_short = _until_end(notebook, folder, execution, stop, watch)
     if stop.asked and error:
         error = "stopped by Ctrl-C"
@@ -118,22 +120,27 @@ def _execute_in(folder: Path, execution: Execution, stop: Stop, progress) -> tup
         return FINISHED, ""
     log = folder / "kernel.log"
     if log.exists() and log.stat().st_size:
-        shutil.copy(log, attached)
-    where = f" (cell {watch.cell_number} of {n_cells})" if watch.cell_number else ""
+        shutil.copy(log, notebook.parent)
+    where = f" (cell {watch.cell_number} of {watch.n_cells})" if watch.cell_number else ""
     return KILLED if stop.asked else FAILED, _one_line(error) + where
 
 
-def _copy(execution: Execution, target: Path) -> int:
-    """Copy the notebook without its stored outputs; the number of cells to execute."""
+def _copy(execution: Execution, folder: Path) -> tuple[Path, list]:
+    """Copy the notebook into the run folder, without outputs and what an execution adds; its cells."""
     text = execution.content
     if text is None:
         text = execution.notebook.read_text(encoding="utf-8")
-    content = nbformat.reads(text, as_version=4)
-    code = [cell for cell in content.cells if cell.cell_type == "code"]
-    for cell in code:
-        cell.outputs, cell.execution_count = [], None
+    content = protocol.without_traces(nbformat.reads(text, as_version=4))
+    target = folder / "artifacts" / "notebook" / execution.notebook.name
+    target.parent.mkdir(parents=True)
     nbformat.write(content, target)
-    return sum(bool(cell.source.strip()) for cell in code)
+    return target, content.cells
+
+
+def _number(cells: list, execution: Execution) -> int:
+    """How many cells there are to execute; parameters become one."""
+    full = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in cells)
+    return full + bool(execution.parameters)
 
 
 def _until_end(notebook: Path, folder: Path, execution: Execution, stop: Stop, watch: Watch):

@@ -21,12 +21,20 @@ class _ThisInterpreter(KernelSpecManager):
         return KernelSpec(argv=[*launch, quiet], display_name="Python 3 (ipykernel)", language="python")
 
 
+def environment() -> dict[str, str]:
+    """The environment of this process, as a kernel finds it.
+
+    One BLAS thread unless the user says otherwise, because the bits of a product depend on them.
+    """
+    users = {name: value for name, value in os.environ.items() if name != "MFLIB_RUN_DIR"}
+    return {"OPENBLAS_NUM_THREADS": "1", **users}
+
+
 @contextmanager
 def kernel(folder: Path, scratch: Path, **env: str) -> Iterator[AsyncKernelManager]:
     """A started kernel; at the end it is shut down, and killed with all its children if it does not obey.
 
-    One BLAS thread unless the user says otherwise, because the bits of a product depend on them. An empty
-    IPython folder, because somebody's start-up files must not change a result.
+    Its IPython folder is empty, because somebody's start-up files must not change a result.
 
     Parameters
     ----------
@@ -37,8 +45,7 @@ def kernel(folder: Path, scratch: Path, **env: str) -> Iterator[AsyncKernelManag
     **env : str
         More variables of its environment.
     """
-    users = {name: value for name, value in os.environ.items() if name != "MFLIB_RUN_DIR"}
-    env = {"OPENBLAS_NUM_THREADS": "1", **users, "IPYTHONDIR": str(scratch / "ipython"), **env}
+    env = {**environment(), "IPYTHONDIR": str(scratch / "ipython"), **env}
     manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=_ThisInterpreter())
     with open(scratch / "kernel.log", "wb") as log:
         run_sync(manager.start_kernel)(cwd=str(folder), env=env, stdout=log, stderr=log)

@@ -53,7 +53,7 @@ def gather(cells: list, parameters: Mapping[str, Any], environment: Mapping[str,
     Parameters
     ----------
     cells : list
-        Those of the notebook.
+        Those of the notebook, `without_traces`.
     parameters : mapping
         All of them, of the declared types.
     environment : mapping of str to str
@@ -79,14 +79,29 @@ def gather(cells: list, parameters: Mapping[str, Any], environment: Mapping[str,
     return {field: known.get(field, "") for field in FIELDS}
 
 
-def authors_cells(cells: list) -> list:
-    """The cells without those that a recorded execution adds: the card and the injected parameters."""
-    return [cell for cell in cells if not {CARD, INJECTED} & set(cell.metadata.get("tags", []))]
+def without_traces(content):
+    """Take from a notebook what its executions have added: card, injected parameters, outputs.
+
+    Parameters
+    ----------
+    content : nbformat.NotebookNode
+        Changed in place.
+
+    Returns
+    -------
+    nbformat.NotebookNode
+        The same.
+    """
+    content.cells = [one for one in content.cells if not {CARD, INJECTED} & set(one.metadata.get("tags", []))]
+    for cell in content.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return content
 
 
 def notebook_digest(cells: list) -> str:
-    """SHA-256 of the kind and source of each of the author's cells; outputs do not count."""
-    sources = [[cell.cell_type, cell.source] for cell in authors_cells(cells)]
+    """SHA-256 of the kind and source of each cell; outputs do not count."""
+    sources = [[cell.cell_type, cell.source] for cell in cells]
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
 
 

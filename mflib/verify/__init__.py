@@ -8,6 +8,7 @@ versions that a person could write.
 from mflib.verify.differences import complex_step, derivative, exact_derivative
 from mflib.verify.gradient import Entry, GradientError, Report, check_gradient
 from mflib.verify.ledger import LEDGER, Equation
+from mflib.verify.provers import Workbench
 from mflib.verify.verdict import IDS, Verdict, as_json, check, check_all, metrics, rows
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "GradientError",
     "Report",
     "Verdict",
+    "Workbench",
     "as_json",
     "check",
     "check_all",

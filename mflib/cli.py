@@ -48,6 +48,18 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--notebook", metavar="N", help="this one alone; without PARAMS, with its defaults")
     run.add_argument("--jobs", type=_count, default=1, metavar="J", help="processes that share the notebooks")
 
+    sweep = commands.add_parser("sweep", help="execute a notebook at many points; goes on where it stopped")
+    sweep.set_defaults(command=_sweep)
+    sweep.add_argument("params", metavar="PARAMS.yaml", help="with a grid or a list of points under `sweep:`")
+    sweep.add_argument("--jobs", type=_count, default=1, metavar="J", help="points that run at the same time")
+    sweep.add_argument("--metric", metavar="M", help="what ranks them; by default rmse.validation, or loss")
+
+    reproduce = commands.add_parser("reproduce", help="execute a recorded run again: does the same come out?")
+    reproduce.set_defaults(command=_reproduce)
+    reproduce.add_argument("run", metavar="RUN", help="its id, the beginning of one, or `latest`")
+    reproduce.add_argument("--strict", action="store_true", help="nothing but the same bits will do")
+    reproduce.add_argument("--tree", action="store_true", help="the checkout's notebook, not the recorded one")
+
     verify = commands.add_parser("verify", help="prove every equation on the functions that are shipped")
     verify.set_defaults(command=_verify)
     verify.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the random problems")
@@ -112,6 +124,41 @@ def _run(given: argparse.Namespace) -> int:
     if stop.asked:
         return INTERRUPTED
     return HELD if all(outcome.status == report.FINISHED for outcome in outcomes) else DID_NOT
+
+
+def _sweep(given: argparse.Namespace) -> int:
+    from mflib.runs.stop import Stop, interrupt
+    from mflib.runs.store import open_store
+    from mflib.runs.sweep import read_sweep
+
+    sweep = read_sweep(find_params(given.params))
+    with Stop() as stop:
+        with stop.by(interrupt):
+            from mflib.runs.sweep_run import run_sweep
+
+            store = open_store()
+        finished = run_sweep(sweep, store, stop, given.jobs, given.metric)
+    if stop.asked:
+        return INTERRUPTED
+    return HELD if finished else DID_NOT
+
+
+def _reproduce(given: argparse.Namespace) -> int:
+    from mflib.runs import batch, report, reproduce
+    from mflib.runs.stop import Stop, interrupt
+    from mflib.runs.store import open_store
+
+    with Stop() as stop:
+        with stop.by(interrupt):
+            store = open_store()
+            original = reproduce.original(store, given.run, given.tree)
+        progress = report.Progress([original.execution])
+        (outcome,) = batch.execute_all([original.execution], store, stop, 1, progress.show, progress.done)
+        if stop.asked:
+            return INTERRUPTED
+        found = reproduce.judge(store, original, outcome)
+    print(f"\n{reproduce.in_words(found)}")
+    return HELD if found.holds(given.strict) else DID_NOT
 
 
 def _verify(given: argparse.Namespace) -> int:

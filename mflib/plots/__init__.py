@@ -6,6 +6,7 @@ the cell of a picture with `plt.show()`.
 
 from mflib.plots.descent import agreement, learning_rates, tangent, walks
 from mflib.plots.grid import Panel, matrices, matrix
+from mflib.plots.heat import heat_map
 from mflib.plots.lines import curves
 from mflib.plots.ratings import bars, item_map, ratings_overview
 from mflib.plots.style import (
@@ -39,6 +40,7 @@ __all__ = [
     "agreement",
     "bars",
     "curves",
+    "heat_map",
     "item_map",
     "learning_rates",
     "matrices",

@@ -1,0 +1,119 @@
+"""Carry out a sweep: what is missing of it, under its lock, below its parent run."""
+
+from dataclasses import replace
+
+from mflib.runs.batch import execute_all
+from mflib.runs.outcome import FAILED, FINISHED, KILLED
+from mflib.runs.stop import Stop
+from mflib.runs.store import Store
+from mflib.runs.sweep import Sweep, value_text
+from mflib.runs.sweep_report import (
+    SweepProgress,
+    best_line,
+    failures,
+    points_table,
+    ranked,
+    ranking_metric,
+)
+from mflib.runs.sweep_store import (
+    Result,
+    attach,
+    attach_picture,
+    children,
+    claim,
+    end_abandoned,
+    open_parent,
+    results,
+)
+
+
+def run_sweep(sweep: Sweep, store: Store, stop: Stop, jobs: int, metric: str | None) -> bool:
+    """Execute the points of a sweep that have not finished yet, and print what came of all of them.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    store : Store
+    stop : Stop
+        An active one: when it is asked, what runs is ended and nothing more is started.
+    jobs : int
+        How many points run at the same time.
+    metric : str or None
+        What ranks the points; the key metric of the notebook by default.
+
+    Returns
+    -------
+    bool
+        Whether every point has finished.
+
+    Raises
+    ------
+    InputError
+        If the sweep is being run already, or no point has recorded the metric.
+    """
+    with claim(sweep, store):
+        parent, status = open_parent(sweep, store), FAILED
+        try:
+            found = _execute(sweep, store, stop, jobs, parent)
+            attach(sweep, store, parent, found)
+            if all(result.status == FINISHED for result in found):
+                status = FINISHED
+            elif stop.asked:
+                status = KILLED
+        finally:
+            store.client().set_terminated(parent, status)
+        _conclude(sweep, store, parent, found, metric)
+    return status == FINISHED
+
+
+def _execute(sweep: Sweep, store: Store, stop: Stop, jobs: int, parent: str) -> list[Result]:
+    """Execute what is missing; what became of every point."""
+    before = children(store, parent)
+    end_abandoned(store, before)
+    done = {point for point, run in before.items() if run.info.status == FINISHED}
+    below = {"mlflow.parentRunId": parent}
+    missing = [
+        replace(point, tags={**point.tags, **below})
+        for point in sweep.points
+        if point.tags["mflib.point"] not in done
+    ]
+    finished = f"{len(sweep.points) - len(missing)} of {len(sweep.points)} points finished before"
+    print(f"{finished}, {len(missing)} to run; the parent run is {parent}", flush=True)
+    progress = SweepProgress(missing)
+    outcomes = execute_all(missing, store, stop, jobs, progress.show, progress.done)
+    ended = {one.tags["mflib.point"]: outcome for one, outcome in zip(missing, outcomes, strict=True)}
+    return results(sweep, children(store, parent), ended)
+
+
+def _conclude(sweep: Sweep, store: Store, parent: str, found: list[Result], given: str | None) -> None:
+    """Print the points, the best first; attach their picture; then those that failed."""
+    metric = ranking_metric(found, given)
+    if best := ranked(found, metric):
+        print(f"\n{points_table(best, metric)}\n\n{best_line(best[0], metric)}")
+        store.client().set_tag(parent, "mflib.best", best[0].run_id)
+        if len(sweep.names) == 2:
+            print(f"Heat map: {attach_picture(store, parent, _heat_map(sweep, best, metric), metric)}")
+    if failed := failures(found):
+        print("\nNot finished; the same command runs them again:\n  " + "\n  ".join(failed))
+    finished = sum(result.status == FINISHED for result in found)
+    print(f"\n{finished} of {len(found)} points finished. Look at them with `mflib ui`; ", end="")
+    print(f"the store is {store.place}")
+
+
+def _heat_map(sweep: Sweep, best: list[Result], metric: str):
+    """The metric over the two swept parameters."""
+    import matplotlib as mpl
+
+    mpl.use("agg")  # no window, whatever the machine has
+    from mflib.plots import heat_map
+    from mflib.plots.style import use_style
+
+    use_style()
+    down, across = sweep.names
+    places = {tuple(map(repr, result.values.values())): result.metrics[metric] for result in best}
+    numbers = [
+        [places.get((repr(row), repr(column)), float("nan")) for column in sweep.values(across)]
+        for row in sweep.values(down)
+    ]
+    names = [[value_text(value) for value in sweep.values(name)] for name in sweep.names]
+    return heat_map(numbers, *names, ylabel=down, xlabel=across, label=metric)

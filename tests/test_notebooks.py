@@ -143,6 +143,21 @@ def test_it_links_back_and_on(path, notebook):
     assert [name for name in neighbours if f"({name})" not in top] == []
 
 
+DERIVED_IN = {"01": range(1, 5), "02": range(5, 12), "03": range(12, 16), "04": (5, 9, 11)}
+
+
+@pytest.mark.parametrize(("number", "equations"), DERIVED_IN.items(), ids=DERIVED_IN)
+def test_each_equation_is_proved_and_recorded_where_it_is_derived(number, equations):
+    (path,) = (path for path in NOTEBOOKS if path.stem.startswith(number))
+    source = "\n".join(cell.source for cell in code_cells(nbformat.read(path, as_version=4)))
+    ids = [f"E{n:02}" for n in equations]
+    assert re.findall(r'verify\.check\("(E\d\d)"', source) == ids
+    assert re.findall(r"assert e(\d\d)_verdict\.holds", source) == [id[1:] for id in ids]
+    assert f"verdicts = [{', '.join(id.lower() + '_verdict' for id in ids)}]" in source
+    assert "record_metrics(verify.metrics(verdicts))" in source
+    assert 'record_table("ledger", verify.rows(verdicts))' in source
+
+
 # One kernel for all of these runs: starting it costs more than most of them.
 
 

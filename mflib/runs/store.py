@@ -1,18 +1,21 @@
 """The store of runs: SQLite and artifacts under mlruns/, or what MLFLOW_TRACKING_URI names.
 
 MLflow resolves a relative path against the working folder of whoever calls, and crashes when several
-processes create a database at once. So paths are absolute, and it is created once, under a lock.
+processes create a database at once. So paths are absolute, and it is created once, under a lock. Where it
+has moved since, its paths are healed (mflib.runs.heal).
 """
 
 import os
 import socket
 import sqlite3
 import tempfile
-from contextlib import closing
+import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from mflib.runs.heal import LOCK_SECONDS, check_schema, connect, heal, settle
 from mflib.runs.project import InputError, root
 
 # Read when mlflow is imported, which only the functions below do.
@@ -20,7 +23,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 
 _SQLITE = "sqlite:///"
-_LOCK_SECONDS = 120
+_CREATION_SECONDS = 120  # how long to wait while another process creates the store
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,10 @@ class Store:
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
     def client(self):
-        """An `MlflowClient` on this store."""
+        """An `MlflowClient` on this store, patient where another program holds the database."""
         from mlflow import MlflowClient
 
-        return MlflowClient(tracking_uri=self.uri)
+        return _Patient(MlflowClient(tracking_uri=self.uri))
 
     def experiment(self, name: str) -> str:
         """The id of the experiment of this name, which is created where it is missing."""
@@ -67,6 +70,27 @@ class Store:
             raise
 
 
+class _Patient:
+    """A client whose calls are repeated while the database is locked; MLflow itself gives up after 20 s."""
+
+    def __init__(self, client):
+        self._client = client
+
+    def __getattr__(self, name):
+        call = getattr(self._client, name)
+
+        def patiently(*arguments, **named):
+            deadline = time.monotonic() + LOCK_SECONDS
+            while True:
+                try:
+                    return call(*arguments, **named)
+                except Exception as error:
+                    if "database is locked" not in str(error) or time.monotonic() > deadline:
+                        raise
+
+        return patiently
+
+
 def locate() -> Store:
     """The store that holds here, whether or not it exists: the same from every working folder."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{root() / 'mlruns' / 'mlflow.db'}"
@@ -83,7 +107,7 @@ def open_store() -> Store:
     Raises
     ------
     InputError
-        If it cannot be created, reached or written.
+        If it cannot be created, reached or written, or is of another MLflow.
     """
     store = locate()
     if store.database is not None:
@@ -94,23 +118,31 @@ def open_store() -> Store:
 
 
 def _create(store: Store) -> None:
-    """Create the database and the artifact folder, one process at a time, and write to both."""
+    """Create or heal the database and the artifact folder, one process at a time, and write to both."""
     from filelock import FileLock, Timeout
 
     database = store.database
     try:
         store.artifacts.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{database}.lock", timeout=_LOCK_SECONDS):
+        with FileLock(f"{database}.lock", timeout=_CREATION_SECONDS):
             if _is_empty(database):
-                # under another name until it is complete: a creation that was cut short leaves nothing
-                fresh = database.with_suffix(".new")
-                fresh.unlink(missing_ok=True)
+                # under another name until it is complete: a creation that was cut short leaves nothing;
+                # a new name each time, for MLflow keeps connections by the name
+                for left in database.parent.glob(f"{database.name}.*.new"):
+                    left.unlink()
+                fresh = database.with_name(f"{database.name}.{uuid.uuid4().hex}.new")
                 Store(f"{_SQLITE}{fresh}", store.artifacts).client().search_experiments(max_results=1)
+                settle(fresh, store.artifacts)
                 os.replace(fresh, database)
+            else:
+                check_schema(database)
+                heal(database, store.artifacts)
         with tempfile.TemporaryFile(dir=store.artifacts):
             pass
+    except InputError:
+        raise
     except Timeout:
-        raise InputError(f"{database}: another process has held its lock for {_LOCK_SECONDS} s") from None
+        raise InputError(f"{database}: another process has held its lock for {_CREATION_SECONDS} s") from None
     except OSError as error:
         raise InputError(
             f"{error.filename or database}: the store cannot be written: {error.strerror}"
@@ -123,7 +155,7 @@ def _create(store: Store) -> None:
 
 def _is_empty(database: Path) -> bool:
     """Whether the file, made if missing, has no table; sqlite3.Error if it cannot be written."""
-    with closing(sqlite3.connect(database, timeout=20)) as connection:
+    with connect(database) as connection:
         connection.execute("BEGIN IMMEDIATE")
         return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
 

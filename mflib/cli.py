@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.set_defaults(command=_reproduce)
     reproduce.add_argument("run", metavar="RUN", help="its id, the beginning of one, or `latest`")
     reproduce.add_argument("--strict", action="store_true", help="nothing but the same bits will do")
-    reproduce.add_argument("--tree", action="store_true", help="the checkout's notebook, not the recorded one")
+    reproduce.add_argument("--tree", action="store_true", help="the notebook of the checkout instead")
 
     verify = commands.add_parser("verify", help="prove every equation on the functions that are shipped")
     verify.set_defaults(command=_verify)

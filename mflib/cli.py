@@ -54,6 +54,15 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--jobs", type=_count, default=1, metavar="J", help="points that run at the same time")
     sweep.add_argument("--metric", metavar="M", help="what ranks them; by default rmse.validation, or loss")
 
+    compare = commands.add_parser("compare", help="put runs side by side, and rank those that are comparable")
+    compare.set_defaults(command=_compare)
+    compare.add_argument("runs", nargs="*", metavar="RUN", help="id, the beginning of one, or `latest`")
+    compare.add_argument("--experiment", metavar="E", help="all of its runs; by default of the latest")
+    compare.add_argument("--metric", metavar="M", help="that ranks; by default rmse.validation, or loss")
+    compare.add_argument("--html", type=Path, metavar="FILE", help="write a page that needs no network")
+    compare.add_argument("--png", type=Path, metavar="FILE", help="write the histories as curves")
+    compare.add_argument("--anyway", action="store_true", help="rank also what is not comparable")
+
     reproduce = commands.add_parser("reproduce", help="execute a recorded run again: does the same come out?")
     reproduce.set_defaults(command=_reproduce)
     reproduce.add_argument("run", metavar="RUN", help="its id, the beginning of one, or `latest`")
@@ -176,6 +185,21 @@ def _verify(given: argparse.Namespace) -> int:
     ending = f"fail: {', '.join(failed)}" if failed else f"hold: {verdicts[0].id} to {verdicts[-1].id}"
     print(f"{len(failed) or len(verdicts)} of {len(verdicts)} equations {ending} (seed {given.seed})")
     return DID_NOT if failed else HELD
+
+
+def _compare(given: argparse.Namespace) -> int:
+    from mflib.runs import compare, compare_report
+    from mflib.runs.settings import chosen
+    from mflib.runs.store import open_store
+
+    store = open_store()
+    comparison = compare.compare(chosen(store, given.runs, given.experiment), given.metric, given.anyway)
+    print("\n".join([compare_report.table(comparison), "", *compare_report.verdicts(comparison)]))
+    compare_report.write(store.client(), comparison, given.html, given.png)
+    if comparison.obstacles and not comparison.ranked:
+        differs = ", ".join(dict.fromkeys(one.partition(":")[0] for one in comparison.obstacles))
+        raise InputError(f"not comparable ({differs}); --anyway ranks them all the same")
+    return HELD
 
 
 def _ui(given: argparse.Namespace) -> int:

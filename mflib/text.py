@@ -1,4 +1,4 @@
-"""Tables as plain text, for the terminal."""
+"""Tables and values as plain text, for the terminal."""
 
 from collections.abc import Collection, Sequence
 
@@ -34,3 +34,15 @@ def table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
         ).rstrip()
         for row in ruled
     )
+
+
+def shown(value: object, longest: int = 40) -> str:
+    r"""A value as one short line that a terminal shows and does not obey.
+
+    Examples
+    --------
+    >>> shown("\x1b[31mred"), shown("a" * 50, 4)
+    ('�[31mred', 'aaa…')
+    """
+    line = "".join(sign if sign.isprintable() else "�" for sign in str(value))
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"

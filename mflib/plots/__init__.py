@@ -9,6 +9,7 @@ from mflib.plots.grid import Panel, matrices, matrix
 from mflib.plots.heat import heat_map
 from mflib.plots.lines import curves
 from mflib.plots.ratings import bars, item_map, ratings_overview
+from mflib.plots.runs import histories
 from mflib.plots.style import (
     BLUE,
     COLORS,
@@ -41,6 +42,7 @@ __all__ = [
     "bars",
     "curves",
     "heat_map",
+    "histories",
     "item_map",
     "learning_rates",
     "matrices",

@@ -8,14 +8,12 @@ from jinja2 import pass_context
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-from mflib.runs.formulas import mathml
-
-# What a browser must not do with a page, whatever a run has put into it: run a script, or fetch anything.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:"
+from mflib.runs.offline import POLICY, mathml
 
 # JupyterLab's page without the blocks that would load scripts from elsewhere.
 _TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js -%}<meta http-equiv="Content-Security-Policy" content="{policy}">
+<style>math { font-size: 1.15em; }</style>
 {%- endblock -%}
 {%- block jupyter_widgets -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}

@@ -32,7 +32,10 @@ def refresh(notebook: Path) -> None:
         tempfile.TemporaryDirectory(prefix="mflib-", ignore_cleanup_errors=True) as scratch,
         kernel(notebook.resolve().parent, Path(scratch)) as manager,
     ):
-        NotebookClient(content, km=manager, timeout=_CELL_SECONDS, record_timing=False).execute()
+        # one output for what one cell prints: where the kernel cuts its stream is chance
+        NotebookClient(
+            content, km=manager, timeout=_CELL_SECONDS, record_timing=False, coalesce_streams=True
+        ).execute()
     for cell in content.cells:
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})

@@ -60,7 +60,7 @@ ENDS = {
 @pytest.fixture(scope="module")
 def recorded(shared_project):
     """One command over all of them, from another folder, in two processes."""
-    shared_project.notebook("01_holds", RECORD, HISTORY, RESULTS, parameters=PARAMETERS)
+    shared_project.notebook("01_holds", RECORD, CHILD, HISTORY, RESULTS, parameters=PARAMETERS)
     for name, end in ENDS.items():
         shared_project.notebook(name, RECORD, end, "print('never')", parameters="seed: int = 0")
     listed = "".join(f"  - notebook: {name}\n" for name in ["01_holds", *list(ENDS)[:-1]])
@@ -131,7 +131,7 @@ def test_the_table_lists_the_notebooks_as_they_were_listed(recorded):
         lines[-1]
         == f"1 of 6 finished. Look at them with `mflib ui`; the store is {project.root}/mlruns/mlflow.db"
     )
-    assert "[1/6] 01_holds: 5 cells" in lines
+    assert "[1/6] 01_holds: 6 cells" in lines
 
 
 def test_parameters_are_recorded_with_their_defaults(recorded):
@@ -220,7 +220,7 @@ def test_a_kernel_that_does_not_start_says_why_and_shows_no_stored_output(record
 def test_no_kernel_and_none_of_its_children_survive(recorded):
     _, _, runs = recorded
     assert all(gone(run.data.metrics["kernel"]) for run in runs.values())
-    assert all(gone(runs[name].data.metrics["child"]) for name in ("03_dies", "06_sleeps"))
+    assert all(gone(runs[name].data.metrics["child"]) for name in ("01_holds", "03_dies", "06_sleeps"))
 
 
 def test_the_checkout_is_left_as_it_was(recorded):

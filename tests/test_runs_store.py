@@ -35,10 +35,14 @@ def test_eight_processes_create_the_store_at_once(project):
     assert [one.name for one in project.client().search_experiments()] == ["shared", "Default"]
 
 
-def test_a_creation_that_was_cut_short_is_done_again(project):
-    (project.root / "mlruns").mkdir()
-    (project.root / "mlruns" / "mlflow.db").touch()
-    (project.root / "mlruns" / "mlflow.new").write_text("half a database")
+def test_a_creation_that_is_cut_short_is_done_again(project, monkeypatch):
+    def cut_short(engine):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mlflow.store.db.utils._upgrade_db", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            open_store()
     assert open_store().experiment("first").isdigit()
 
 
@@ -46,7 +50,8 @@ def test_a_database_of_something_else_is_not_replaced(project):
     (project.root / "mlruns").mkdir()
     with closing(sqlite3.connect(project.root / "mlruns" / "mlflow.db")) as connection:
         connection.execute("CREATE TABLE mine (x)")
-        open_store()
+    open_store()
+    with closing(sqlite3.connect(project.root / "mlruns" / "mlflow.db")) as connection:
         assert connection.execute("SELECT count(*) FROM mine").fetchone() == (0,)
 
 

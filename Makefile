@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 export OPENBLAS_NUM_THREADS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: run test lint soak notebooks readme lab ui lock bench clean
+.PHONY: run test lint soak mutants notebooks readme lab ui lock bench clean
 .DEFAULT_GOAL := run
 
 # uv where it is installed, because it is ten times as fast; else pip. Modules are compiled at once,
@@ -44,6 +44,10 @@ lint: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m pytest -m soak || [ $$? -eq 5 ]  # 5: no test of this kind yet
+
+# Change the mathematics in one place, for every place: some test must fail. Long: a process for each.
+mutants: $(READY)
+	$(BIN)/python tests/mutants
 
 # One clean run of each from top to bottom; only then is the stored output replaced.
 notebooks: $(READY)

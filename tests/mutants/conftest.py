@@ -1,0 +1,2 @@
+# run by `make mutants`, no tests of pytest's
+collect_ignore_glob = ["*"]

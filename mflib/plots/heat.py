@@ -40,7 +40,7 @@ def heat_map(
     figure, axes = plt.subplots(figsize=(min(12, 2.6 + 0.75 * m), min(9, 1.4 + 0.45 * n)))
     axes.set_facecolor(PALE)
     axes.fill_between(
-        [-0.5, m - 0.5], -0.5, n - 0.5, facecolor="none", edgecolor="#CFCFCF", hatch="////", lw=0
+        [-0.5, m - 0.5], -0.5, n - 0.5, facecolor="none", edgecolor="#CFCFCF", hatch="////", lw=0, zorder=-1
     )
     picture = axes.imshow(np.ma.masked_invalid(values), cmap="cividis", aspect="auto")
     if n * m <= 150:

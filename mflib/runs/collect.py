@@ -9,8 +9,6 @@ from mlflow.entities import Metric, Param, RunTag
 
 from mflib.runs import card, protocol, results
 
-_BATCH = 1000  # metrics that MLflow takes at once
-
 
 def keep(client, run_id: str, folder: Path, parameters: dict[str, Any], seconds: float) -> None:
     """Log parameters, metrics, series, figures, tables, the executed notebook and its HTML.
@@ -34,8 +32,7 @@ def keep(client, run_id: str, folder: Path, parameters: dict[str, Any], seconds:
     metrics = [*points(folder)]
     last = max((metric.timestamp for metric in metrics), default=0)
     metrics.append(Metric("seconds.total", seconds, last, 0))
-    for i in range(0, len(metrics), _BATCH):
-        client.log_batch(run_id, metrics=metrics[i : i + _BATCH])
+    client.log_batch(run_id, metrics=metrics)  # the client cuts it where a server takes no more at once
     client.log_artifacts(run_id, str(folder / "artifacts"))
     for notebook in (folder / "artifacts" / "notebook").glob("*.ipynb"):
         page = notebook.with_suffix(".html")

@@ -94,7 +94,7 @@ def _start(store: Store, port: int, log) -> subprocess.Popen:
         command += ["--default-artifact-root", store.artifacts.as_uri()]
     return subprocess.Popen(
         [*command, "--host", _HOST, "--port", str(port)],
-        cwd=store.artifacts,  # it makes a folder where it stands
+        cwd=store.artifacts,  # where it stands, it would make folders of its own
         env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         stdout=log,
         stderr=subprocess.STDOUT,

@@ -1,5 +1,6 @@
 """Descent: rules by hand, what is kept, and every way in which it ends."""
 
+import contextlib
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import tqdm
 from problems import problem
 
 from mflib import DivergenceError, Ratings, datasets, dense, descend, descent, random_factors, sparse
@@ -93,6 +95,7 @@ def test_the_history_has_a_row_for_the_start_and_each_iteration(data):
     assert np.all(np.diff(history["seconds"]) > 0)
     assert 0 < history["seconds"][0] < 60
     assert [row.tolist() for row, *_ in seen] == history.tolist()
+    assert type(seen[0][0]["loss"]) is np.float64
     assert result.stopped_because == "iterations"
 
 
@@ -338,9 +341,25 @@ def test_the_progress_bar_counts_iterations_and_ends_with_the_descent(data, caps
     assert "loss=" in shown.err
     assert "iteration/s" in shown.err
     assert shown.out == ""
-    with pytest.raises(DivergenceError):
-        descend(train, U, V, learning_rate=1e9, iterations=4, progress=True)
-    assert capsys.readouterr().err.endswith("\n")
+
+
+@pytest.mark.parametrize("learning_rate", [1.0, 1e9])
+def test_the_progress_bar_is_closed_also_on_divergence(data, monkeypatch, learning_rate):
+    train, _, U, V = data
+    closed = []
+
+    class Bar(tqdm.tqdm):
+        def close(self):
+            closed.append(self.n)
+            super().close()
+
+        def __del__(self):
+            pass  # a bar closes itself in the end: too late
+
+    monkeypatch.setattr(tqdm, "tqdm", Bar)
+    with contextlib.suppress(DivergenceError):
+        descend(train, U, V, learning_rate=learning_rate, iterations=4, progress=True)
+    assert closed == [4 if learning_rate == 1 else 0]
 
 
 def test_nothing_is_shown_unless_asked_for(data, capsys):

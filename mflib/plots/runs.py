@@ -42,7 +42,8 @@ def histories(panels: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> Figur
     for axes, (metric, panel) in zip(grid.flat, panels.items(), strict=False):
         lines |= {name: _draw(axes, seeds, *looks[name]) for name, seeds in panel.items()}
         values = np.concatenate([seed[:, 1] for seeds in panel.values() for seed in seeds])
-        axes.set(xlabel="iteration", yscale="log" if values.min() > 0 else "linear")
+        wide = 0 < 10 * values.min() < values.max()
+        axes.set(xlabel="iteration", yscale="log" if wide else "linear")
         axes.set_title(metric, parse_math=False)
     for axes in grid.flat[len(panels) :]:
         axes.remove()

@@ -39,9 +39,10 @@ class Comparison:
 
     @property
     def metrics(self) -> list[str]:
-        """Every metric, the one of the ranking first, seconds last."""
+        """Every metric: the one of the ranking, errors, others, seconds."""
         names = dict.fromkeys(name for one in self.settings for run in one.runs for name in run.metrics)
-        return sorted(names, key=lambda name: (name != self.metric, name.startswith("seconds."), name))
+        order = {name: (name != self.metric, _is_time(name), not lower_is_better(name)) for name in names}
+        return sorted(names, key=order.get)
 
 
 def compare(runs: Sequence[Recorded], metric: str | None = None, anyway: bool = False) -> Comparison:
@@ -137,8 +138,12 @@ def _listed(names: Iterable[str], between: str = ", ") -> str:
 def _shared_metric(settings: Sequence[Setting]) -> str | None:
     """The metric that every finished run has, by which one looks first; never the time it took."""
     runs = [run for setting in settings for run in setting.finished]
-    names = [name for name in (runs[0].metrics if runs else ()) if not name.startswith("seconds.")]
+    names = [name for name in (runs[0].metrics if runs else ()) if not _is_time(name)]
     return key_metric(name for name in names if all(name in run.metrics for run in runs))
+
+
+def _is_time(metric: str) -> bool:
+    return metric.startswith("seconds.")
 
 
 def within_spread(better: Setting, worse: Setting, metric: str) -> bool:
@@ -187,7 +192,7 @@ def histories(client, comparison: Comparison) -> dict[str, dict[str, list[np.nda
 
 
 def _series(client, run: Recorded, name: str) -> np.ndarray:
-    """Steps and values; where a step has two values, the later one."""
-    points = sorted(client.get_metric_history(run.run_id, name), key=lambda point: point.timestamp)
-    last = {point.step: point.value for point in points}
-    return np.array(sorted(last.items()), dtype=np.float64).reshape(-1, 2)
+    """Steps and values; a single number recorded afterwards under the name of the series is none of it."""
+    points = sorted(client.get_metric_history(run.run_id, name), key=lambda point: -point.timestamp)
+    first = {point.step: point.value for point in points}
+    return np.array(sorted(first.items()), dtype=np.float64).reshape(-1, 2)

@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 
 from mflib.runs.outcome import FAILED, Outcome
 from mflib.runs.params import Execution
+from mflib.runs.startup import spare_imports
 from mflib.runs.stop import Stop
 from mflib.runs.store import Store
 
@@ -158,6 +159,7 @@ class _Processes:
 def _work(connection: Connection, store: Store) -> None:
     """The life of a process: execute what comes until the other end is closed or a stop is asked."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    spare_imports()
     with Stop((signal.SIGTERM,), ignore=(signal.SIGINT,)) as stop:
         while not stop.asked:
             try:

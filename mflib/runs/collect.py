@@ -8,14 +8,16 @@ from typing import Any
 from mlflow.entities import Metric, Param, RunTag
 
 from mflib.runs import card, protocol, results
+from mflib.runs.series import log_metrics
+from mflib.runs.store import Store
 
 
-def keep(client, run_id: str, folder: Path, parameters: dict[str, Any], seconds: float) -> None:
+def keep(store: Store, run_id: str, folder: Path, parameters: dict[str, Any], seconds: float) -> None:
     """Log parameters, metrics, series, figures, tables, the executed notebook and its HTML.
 
     Parameters
     ----------
-    client : mlflow.MlflowClient
+    store : Store
     run_id : str
     folder : Path
         The run folder, as `mflib.runs.record` lays it out, with the executed notebook under
@@ -27,12 +29,13 @@ def keep(client, run_id: str, folder: Path, parameters: dict[str, Any], seconds:
     """
     from mflib.runs.pages import notebook_page  # with nbconvert, which the first progress need not wait for
 
+    client = store.client()
     params = [Param(name, str(value)) for name, value in parameters.items()]
     client.log_batch(run_id, params=params)
     metrics = [*points(folder)]
     last = max((metric.timestamp for metric in metrics), default=0)
     metrics.append(Metric("seconds.total", seconds, last, 0))
-    client.log_batch(run_id, metrics=metrics)  # the client cuts it where a server takes no more at once
+    log_metrics(store, run_id, metrics)
     client.log_artifacts(run_id, str(folder / "artifacts"))
     for notebook in (folder / "artifacts" / "notebook").glob("*.ipynb"):
         page = notebook.with_suffix(".html")

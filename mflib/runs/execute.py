@@ -96,7 +96,7 @@ def execute(execution: Execution, store: Store, stop: Stop, progress=lambda cell
             status, error = _execute_in(folder, notebook, execution, stop, watch)
             seconds = time.monotonic() - started
             result = complete(folder, run_id, about, status == FINISHED)
-            keep(client, run_id, folder, execution.parameters, seconds)
+            keep(store, run_id, folder, execution.parameters, seconds)
             log_tags(client, run_id, result)
             metric = _key_metric(metrics_of(folder))
     except Exception as problem:

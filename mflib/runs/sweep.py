@@ -25,7 +25,7 @@ import yaml
 from mflib.runs.declared import Parameter, convert, declared
 from mflib.runs.params import Execution, executions, load
 from mflib.runs.project import InputError, nearest, shown
-from mflib.runs.protocol import notebook_digest
+from mflib.runs.protocol import notebook_digest, without_traces
 
 LIMIT = 10_000  # points
 _LABEL = 200  # signs: MLflow's column for the name of a run holds 250
@@ -86,7 +86,7 @@ def read_sweep(path: Path) -> Sweep:
     if len(listed) != 1:
         raise InputError(f"{place}, runs: a sweep takes exactly one notebook, got {len(listed)}")
     base = replace(listed[0], content=listed[0].notebook.read_text(encoding="utf-8"))
-    digest = notebook_digest(nbformat.reads(base.content, as_version=4).cells)
+    digest = notebook_digest(without_traces(nbformat.reads(base.content, as_version=4)).cells)
     fixed = content["runs"][0].get("parameters") or {}
     points = _points(settings, base, fixed, f"{place}, sweep")
     names = list(dict.fromkeys(name for point in points for name in point))

@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 
 from mflib.runs.outcome import FAILED, Outcome
@@ -25,7 +26,7 @@ Done = Callable[[int, Outcome], None]
 def execute_all(
     executions: list[Execution], store: Store, stop: Stop, jobs: int, show: Show, done: Done
 ) -> list[Outcome | None]:
-    """Execute every notebook; a failing one does not keep the others from running.
+    """Execute every notebook, those that compare runs last; a failing one does not keep others from running.
 
     Parameters
     ----------
@@ -43,6 +44,29 @@ def execute_all(
     list of Outcome
         In the order of `executions`; None for what a stop kept from running.
     """
+    outcomes: list[Outcome | None] = [None] * len(executions)
+    for compares in (False, True):
+        places = [i for i, one in enumerate(executions) if one.compares is compares]
+        made = [outcome.run_id for outcome in outcomes if outcome and outcome.run_id]
+        part = [_on(executions[i], made) if compares else executions[i] for i in places]
+        shows, ends = _placed(show, places), _placed(done, places)
+        for i, outcome in zip(places, _execute_part(part, store, stop, jobs, shows, ends), strict=True):
+            outcomes[i] = outcome
+    return outcomes
+
+
+def _on(execution: Execution, runs: list[str]) -> Execution:
+    """An execution that compares these runs."""
+    return replace(execution, parameters={**execution.parameters, "runs": runs}, compares=False)
+
+
+def _placed(call: Callable, places: list[int]) -> Callable:
+    """The call, with the place in the whole list instead of that in a part."""
+    return lambda i, *what: call(places[i], *what)
+
+
+def _execute_part(executions, store: Store, stop: Stop, jobs: int, show: Show, done: Done):
+    """Execute what may be executed in any order; the outcomes."""
     if jobs > 1 and len(executions) > 1:
         jobs = min(jobs, len(executions))
         with _cores_divided(jobs):

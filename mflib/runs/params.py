@@ -6,6 +6,9 @@
       - notebook: 02_elementwise_gradient
         parameters: {seed: 0}   # the others keep their defaults
 
+A notebook that compares runs declares `runs: list[str]`. Where nobody gives them, it is executed after the
+others, on the ids of the runs that they have made.
+
 Everything is checked against the notebooks before the first of them starts.
 """
 
@@ -33,6 +36,7 @@ class Execution:
     source: str = ""  # the params file
     label: str = ""  # what tells it from others of the same notebook
     tags: dict[str, str] = field(default_factory=dict)  # more of them for its run
+    compares: bool = False  # its parameter `runs` is to be the ids of the runs of the others
     content: str | None = None  # the notebook as read before; None: it is read when its turn comes
 
     @property
@@ -129,7 +133,8 @@ def _with(execution: Execution, name: str, text: str) -> Execution:
     """The execution with one parameter replaced."""
     kind = declared(execution.notebook)[name].kind
     value = convert_text(text, kind, f"-p {name} of {execution.name}")
-    return replace(execution, parameters={**execution.parameters, name: value})
+    compares = execution.compares and name != "runs"
+    return replace(execution, parameters={**execution.parameters, name: value}, compares=compares)
 
 
 def _execution(run: Any, place: str) -> Execution:
@@ -143,7 +148,8 @@ def _execution(run: Any, place: str) -> Execution:
     given = _mapping(run.get("parameters") or {}, f"{place}, parameters", known, "parameter")
     values = {name: parameter.default for name, parameter in known.items()}
     values |= {name: convert(value, known[name].kind, f"{place}, {name}") for name, value in given.items()}
-    return Execution(notebook, values)
+    compares = "runs" in known and known["runs"].kind == "list[str]" and "runs" not in given
+    return Execution(notebook, values, compares=compares)
 
 
 def _mapping(content: Any, place: str, valid: Any, what: str = "key") -> dict[str, Any]:

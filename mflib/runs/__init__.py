@@ -3,6 +3,7 @@
 A notebook needs only the functions named here; they import neither MLflow nor papermill.
 """
 
+from mflib.runs.interactive import recording
 from mflib.runs.record import (
     record_data,
     record_figure,
@@ -19,4 +20,5 @@ __all__ = [
     "record_metrics",
     "record_result",
     "record_table",
+    "recording",
 ]

@@ -41,8 +41,10 @@ def recorded(shared_project):
         "experiment: draws\ntimeout: 77\nruns: [{notebook: 01_draw, parameters: {seed: 5}}]"
     )
     (shared_project.root / "world.json").write_text(json.dumps(WORLD))
-    done = shared_project.mflib("run")
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MFLIB_ROOT", str(shared_project.root))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        assert cli.main(["run"]) == 0
     return shared_project, shared_project.runs()["01_draw"].info.run_id
 
 

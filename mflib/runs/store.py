@@ -21,6 +21,7 @@ from mflib.runs.project import InputError, root
 # Read when mlflow is imported, which only the functions below do.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 _SQLITE = "sqlite:///"
 _CREATION_SECONDS = 120  # how long to wait while another process creates the store

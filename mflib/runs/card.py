@@ -29,7 +29,7 @@ def put_on(notebook: Path, run_id: str, about: Mapping[str, Any]) -> None:
 
 
 def card(run_id: str, about: Mapping[str, Any]) -> str:
-    """The table, in HTML that shows every value as text.
+    """The table, without empty fields, in HTML that shows every value as text.
 
     Examples
     --------
@@ -37,7 +37,7 @@ def card(run_id: str, about: Mapping[str, Any]) -> str:
     '<tr><th align="left">split</th><td><code>&#60;b&#62;&#36;x&#36;</code></td></tr>'
     """
     rows = {"run": run_id, "result_digest": about["result_digest"] or "none: there is no complete result"}
-    rows |= {field: about[field] for field in FIELDS if field in about and field != "versions"}
+    rows |= {field: about[field] for field in FIELDS if field != "versions" and about.get(field, "") != ""}
     lines = [f'<tr><th align="left">{name}</th><td>{_text(value)}</td></tr>' for name, value in rows.items()]
     return "\n".join(["<table>", *lines, "</table>"])
 

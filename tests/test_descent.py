@@ -1,11 +1,13 @@
 """Descent: rules by hand, what is kept, and every way in which it ends."""
 
 import contextlib
+import itertools
 import os
 import re
 import signal
 import threading
 import time
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -189,14 +191,16 @@ def test_patience_stops_so_many_iterations_after_the_lowest(data, patience):
     np.testing.assert_array_equal(np.sqrt(sparse.loss(data[1], result.U, result.V)), rmse[best])
 
 
-def test_patience_waits_where_the_rmse_only_stays_the_same():
+@pytest.mark.parametrize("patience", [3, 300])
+def test_patience_waits_where_the_rmse_only_stays_the_same(patience):
     """Equal is not lower: a validation rating of a user and an item that never move."""
     train = Ratings.from_arrays([0], [0], [1.0], shape=(2, 2))
     validation = Ratings.from_arrays([1], [1], [1.0], shape=(2, 2))
+    start = np.ones((2, 1)), np.zeros((2, 1))
     result = descend(
-        train, np.ones((2, 1)), np.zeros((2, 1)), learning_rate=0.1, validation=validation, patience=3
+        train, *start, learning_rate=0.1, iterations=400, validation=validation, patience=patience
     )
-    assert (len(result.history), result.stopped_because) == (4, "patience")
+    assert (len(result.history), result.stopped_because) == (patience + 1, "patience")
     np.testing.assert_array_equal(result.V, 0)
 
 
@@ -267,11 +271,12 @@ def test_ctrl_c_before_the_first_loss_returns_the_start(data, monkeypatch):
     np.testing.assert_array_equal(result.U, U)
     np.testing.assert_array_equal(result.V, V)
     assert (len(result.history), result.stopped_because) == (0, "interrupted")
+    assert result.history.dtype == descent.HISTORY
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rule", descent.RULES)
-@pytest.mark.parametrize("learning_rate", [200.0, 1e10, 1e300])
+@pytest.mark.parametrize("learning_rate", [201.0, 1e10, 1e300])
 def test_a_learning_rate_that_is_too_large_is_named_with_what_to_try(data, rule, dtype, learning_rate):
     train, _, U, V = data
     named = re.escape(
@@ -304,6 +309,13 @@ def test_the_loss_may_rise_to_a_thousand_times_its_start_or_the_mean_square(monk
     losses(monkeypatch, start, np.nextafter(limit, np.inf))
     with pytest.raises(DivergenceError, match="at iteration 1 "):
         descend(ratings, one, one, learning_rate=1, iterations=2)
+
+
+def test_the_mean_square_of_float32_ratings_does_not_overflow():
+    """As float32, (1e20)² is inf, and no loss would be too large."""
+    ratings = Ratings.from_arrays([0], [0], np.array([1e20], dtype=np.float32), shape=(1, 1))
+    with pytest.raises(DivergenceError, match=r"the loss went from 1e\+40 to \S+ at iteration 1 "):
+        descend(ratings, np.ones((1, 1)), np.ones((1, 1)), learning_rate=1.0, iterations=1)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -360,6 +372,26 @@ def test_the_progress_bar_is_closed_also_on_divergence(data, monkeypatch, learni
     with contextlib.suppress(DivergenceError):
         descend(train, U, V, learning_rate=learning_rate, iterations=4, progress=True)
     assert closed == [4 if learning_rate == 1 else 0]
+
+
+def test_the_progress_bar_is_drawn_now_and_then_and_not_at_each_iteration(data, capsys):
+    train, _, U, V = data
+    descend(train, U, V, learning_rate=1.0, iterations=2000, progress=True)
+    assert capsys.readouterr().err.count("\r") < 1000
+
+
+def test_no_bar_is_shown_where_the_factors_do_not_fit(data, capsys):
+    train, _, U, _ = data
+    with pytest.raises(ValueError, match="V must have one row for each of the 40 items"):
+        descend(train, U, np.ones((39, 3)), learning_rate=1.0, progress=True)
+    assert capsys.readouterr().err == ""
+
+
+def test_seconds_count_from_the_start(data, monkeypatch):
+    train, _, U, V = data
+    monkeypatch.setattr(descent, "time", mock.Mock(perf_counter=itertools.count(10, 5).__next__))
+    history = descend(train, U, V, learning_rate=1.0, iterations=3).history
+    np.testing.assert_array_equal(history["seconds"], [5, 10, 15, 20])
 
 
 def test_nothing_is_shown_unless_asked_for(data, capsys):
@@ -429,6 +461,12 @@ def test_random_factors_have_the_asked_for_spread_and_mean():
     np.testing.assert_allclose(dense.predict(U[:500], V[:500]).mean(), 3.5, rtol=0.02)
     zero, _ = random_factors((4000, 3000), n_factors=5)
     np.testing.assert_allclose([zero.mean(), zero.std()], [0, 0.1], atol=0.003)
+
+
+def test_random_factors_are_the_draws_of_numpys_generator_first_for_the_users():
+    rng = np.random.default_rng(5)
+    for W, rows in zip(random_factors((4, 3), n_factors=2, seed=5, scale=0.2, mean=8), (4, 3), strict=True):
+        np.testing.assert_array_equal(W, 2 + rng.normal(0, 0.2, (rows, 2)))
 
 
 def test_random_factors_are_those_of_their_seed():

@@ -166,6 +166,7 @@ def test_factors_of_another_kind_are_refused(kinds):
         ([0.0], [0], TypeError, r"users must be whole-number indices along one axis, got float64 \(1,\)"),
         ([0], [[0]], TypeError, r"items must be whole-number indices along one axis, got int64 \(1, 1\)"),
         ([0], [0, 1], ValueError, "users and items must be of one length, got 1 and 2"),
+        ([0, 1], [0], ValueError, "users and items must be of one length, got 2 and 1"),
     ],
 )
 def test_pairs_outside_the_factors_are_refused(users, items, error, message):

@@ -76,6 +76,10 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the random problems")
     verify.add_argument("--json", type=Path, metavar="FILE", help="write all findings there")
 
+    doctor = commands.add_parser("doctor", help="is everything as it has to be, and if not, what to do")
+    doctor.set_defaults(command=_doctor)
+    doctor.add_argument("--fix", action="store_true", help="heal the store, complete runs left by the dead")
+
     ui = commands.add_parser("ui", help="MLflow's page on the recorded runs")
     ui.set_defaults(command=_ui)
     ui.add_argument("--port", type=_port, default=5000, metavar="P", help="5000 by default, 0 for a free one")
@@ -202,6 +206,16 @@ def _compare(given: argparse.Namespace) -> int:
         differs = ", ".join(dict.fromkeys(one.partition(":")[0] for one in comparison.obstacles))
         raise InputError(f"not comparable ({differs}); --anyway ranks them all the same")
     return HELD
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from mflib.runs import doctor
+
+    held = True
+    for check, state, text in doctor.examine(given.fix):
+        print(f"{check:8}  {state:7}  {text}", flush=True)
+        held = held and state != doctor.PROBLEM
+    return HELD if held else DID_NOT
 
 
 def _ui(given: argparse.Namespace) -> int:

@@ -174,7 +174,7 @@ def movielens(path=None):
     >>> ratings.n_ratings, titles
     (1, {31: 'Dangerous Minds (1995)'})
     """
-    source = _find(path)
+    source = movielens_file(path)
     layout, titles_name = _LAYOUTS.get(source.name, (None, "movies.csv"))
     table = readers.read_csv(source, "userId", "movieId", "rating", "timestamp", layout)
     titles = source.with_name(titles_name)
@@ -183,8 +183,14 @@ def movielens(path=None):
     )
 
 
-def _find(path):
-    """The file of ratings that `path` means."""
+def movielens_file(path=None):
+    """The file of ratings that `movielens(path)` reads.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is none; the message says where it was looked for, and what to do.
+    """
     folder = os.environ.get("MFLIB_DATA")
     wanted = Path("ml-latest-small" if path is None else path)
     places = [wanted]

@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 from mflib.runs.project import InputError
@@ -66,7 +67,7 @@ def heal(database: Path, artifacts: Path) -> bool:
     """
     with connect(database) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        former = noted(connection)
+        former = _noted(connection)
         if former == artifacts:
             return False
         if former is not None:
@@ -76,7 +77,14 @@ def heal(database: Path, artifacts: Path) -> bool:
         return former is not None
 
 
-def noted(connection: sqlite3.Connection) -> Path | None:
+def moved_from(database: Path, artifacts: Path) -> Path | None:
+    """Where the artifacts of a store were when its paths were written, if they are elsewhere now."""
+    with connect(database) as connection:
+        former = _noted(connection)
+    return None if former == artifacts else former
+
+
+def _noted(connection: sqlite3.Connection) -> Path | None:
     """Where the artifacts were when the store was last opened; None where nobody has noted it yet."""
     if not _has(connection, "mflib_store"):
         return None
@@ -114,18 +122,22 @@ def check_schema(database: Path) -> None:
         If its schema is newer or older than the installed MLflow; nothing is touched.
     """
     found, installed = schema(database), f"MLflow {importlib.metadata.version('mlflow')}"
-    known, latest = _revisions()
-    if found is None or found == latest:
-        return
-    if found in known:
+    if is_older(database):
         raise InputError(
-            f"{database}: is from an older MLflow (schema {found}, {installed} has {latest}); "
+            f"{database}: is from an older MLflow (schema {found}) than {installed}; "
             "`mflib doctor --fix` upgrades it and keeps a copy of what it was"
         )
-    raise InputError(
-        f"{database}: is from a newer MLflow (schema {found}), which {installed} cannot open; "
-        "install the MLflow that made it, or set MLFLOW_TRACKING_URI to another store"
-    )
+    if found is not None and found not in _revisions()[0]:
+        raise InputError(
+            f"{database}: is from a newer MLflow (schema {found}), which {installed} cannot open; "
+            "install the MLflow that made it, or set MLFLOW_TRACKING_URI to another store"
+        )
+
+
+def is_older(database: Path) -> bool:
+    """Whether the installed MLflow knows a database's schema and has a later one."""
+    known, latest = _revisions()
+    return schema(database) in known - {latest}
 
 
 def schema(database: Path) -> str | None:
@@ -136,6 +148,7 @@ def schema(database: Path) -> str | None:
         return (connection.execute("SELECT version_num FROM alembic_version").fetchone() or [None])[0]
 
 
+@cache
 def _revisions() -> tuple[set[str], str]:
     """The revisions that the installed MLflow knows, and the last: the one that no other follows."""
     package = Path(importlib.util.find_spec("mlflow").origin).parent

@@ -232,6 +232,15 @@ def test_an_error_in_a_callback_passes_through(data):
         descend(train, U, V, learning_rate=1.0, callback=lambda row, U, V: 1 / 0)
 
 
+@pytest.fixture
+def ctrl_c():
+    """SIGINT as of a terminal: a shell's background job, and what it starts, ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("with_validation", [False, True])
 def test_ctrl_c_in_a_callback_returns_what_there_is(data, with_validation):
     train, validation, U, V = data
@@ -246,12 +255,13 @@ def test_ctrl_c_in_a_callback_returns_what_there_is(data, with_validation):
     np.testing.assert_array_equal(result.U, descend(train, U, V, learning_rate=1.0, iterations=3).U)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_at_any_moment_returns_what_there_is(data):
     train, _, U, V = data
     timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     started = time.perf_counter()
-    result = descend(train, U, V, learning_rate=0.01, iterations=10**9)
+    result = descend(train, U, V, learning_rate=0.01, iterations=50_000)
     timer.join()
     assert result.stopped_because == "interrupted"
     assert time.perf_counter() - started < 5
@@ -259,6 +269,7 @@ def test_ctrl_c_at_any_moment_returns_what_there_is(data):
     assert len(result.history) > 1
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_before_the_first_loss_returns_the_start(data, monkeypatch):
     """The first pass over many ratings takes long: there used to be nothing to return, a TypeError."""
     train, _, U, V = data

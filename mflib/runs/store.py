@@ -9,6 +9,7 @@ import os
 import socket
 import sqlite3
 import tempfile
+import warnings
 import time
 import uuid
 from dataclasses import dataclass
@@ -49,8 +50,9 @@ class Store:
 
     def client(self):
         """An `MlflowClient` on this store, patient where another program holds the database."""
-        from mlflow import MlflowClient
-
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "IProgress not found")  # of tqdm, in a kernel
+            from mlflow import MlflowClient
         return _Patient(MlflowClient(tracking_uri=self.uri))
 
     def experiment(self, name: str) -> str:

@@ -1,5 +1,6 @@
 """`mflib doctor`: is everything as it has to be, and if not, what to do."""
 
+import ast
 import importlib.metadata
 import os
 import platform
@@ -139,19 +140,24 @@ def kernel() -> tuple[str, str]:
 
 def _kernel_of_runs() -> str:
     """The interpreter of a kernel that was really started."""
-    import nbformat
-    from nbclient import NotebookClient
-
     from mflib.runs.kernel import kernel
 
-    cell = nbformat.v4.new_code_cell("import sys, mflib; print(sys.executable)")
-    notebook = nbformat.v4.new_notebook(cells=[cell])
     with (
         tempfile.TemporaryDirectory(prefix="mflib-", ignore_cleanup_errors=True) as scratch,
         kernel(Path(scratch), Path(scratch)) as manager,
     ):
-        NotebookClient(notebook, km=manager, timeout=60).execute()
-    return notebook.cells[0].outputs[0].text.strip()
+        client = manager.blocking_client()
+        client.start_channels()
+        try:
+            client.wait_for_ready(timeout=60)
+            asked = client.execute(
+                "import sys, mflib", user_expressions={"it": "sys.executable"}, reply=True, timeout=60
+            )
+        finally:
+            client.stop_channels()
+    if asked["content"]["status"] != "ok":
+        raise RuntimeError(asked["content"]["evalue"])
+    return ast.literal_eval(asked["content"]["user_expressions"]["it"]["data"]["text/plain"])
 
 
 def _other_kernel_of_jupyter() -> str:

@@ -134,11 +134,11 @@ class _Processes:
 
     def _start(self) -> None:
         """One more process, with its first execution."""
-        here, there = multiprocessing.get_context("spawn").Pipe()
-        process = multiprocessing.get_context("spawn").Process(target=_work, args=(there, self._store))
-        before = signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # inherited: a terminal signals the children too
+        spawn = multiprocessing.get_context("spawn")
+        here, there = spawn.Pipe()
+        process = spawn.Process(target=_work, args=(there, self._store))
+        # inherited, for a terminal sends Ctrl-C to the children too
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         process.start()
         signal.signal(signal.SIGINT, before)
         there.close()
@@ -184,7 +184,7 @@ def _work(connection: Connection, store: Store) -> None:
     """The life of a process: execute what comes until the other end is closed or a stop is asked."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     spare_imports()
-    with Stop((signal.SIGTERM,), ignore=(signal.SIGINT,)) as stop:
+    with Stop((signal.SIGTERM,)) as stop:
         while not stop.asked:
             try:
                 execution = connection.recv()

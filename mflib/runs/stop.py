@@ -16,8 +16,6 @@ class Stop:
     ----------
     signals : tuple of signal.Signals
         Ctrl-C, and the polite request to terminate, by default.
-    ignore : tuple of signal.Signals
-        Signals that shall have no effect.
 
     Attributes
     ----------
@@ -25,10 +23,10 @@ class Stop:
         Whether a signal has come.
     """
 
-    def __init__(self, signals=(signal.SIGINT, signal.SIGTERM), ignore=()):
+    def __init__(self, signals=(signal.SIGINT, signal.SIGTERM)):
         self.asked = False
         self._end: Callable[[], None] | None = None
-        self._handlers = dict.fromkeys(signals, self._ask) | dict.fromkeys(ignore, lambda *_: None)
+        self._handlers = dict.fromkeys(signals, self._ask)
 
     def __enter__(self) -> "Stop":
         self._before = {number: signal.signal(number, do) for number, do in self._handlers.items()}

@@ -51,14 +51,41 @@ def verdicts(comparison: Comparison) -> list[str]:
     return said + ([f"not counted: {', '.join(repeats)}, repeated later"] if repeats else [])
 
 
+def rows(comparison: Comparison, metrics: Sequence[str]) -> list[list[str]]:
+    """The table as text, its heading first: place, run, what differs, and these metrics.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    metrics : sequence of str
+
+    Returns
+    -------
+    list of list of str
+        Seeds and status have columns only where there is something to tell.
+    """
+    several = any(len(setting.runs) > 1 for setting in comparison.settings)
+    unfinished = any(not setting.finished for setting in comparison.settings)
+    heading = ["place", "run", *["seeds"] * several, *["status"] * unfinished]
+    names = comparison.differing
+    found = [[*heading, *(shown(name) for name in (*names, *metrics))]]
+    for place, setting in enumerate(comparison.settings, 1):
+        held = setting.properties
+        row = [str(place) if comparison.ranked and setting.finished else "–", setting.first.short]
+        row += [_seeds(setting)] * several + [setting.first.status] * unfinished
+        row += [_short(name, held[name]) if name in held else "" for name in names]
+        found.append([*row, *(_number(setting, metric) for metric in metrics)])
+    return found
+
+
 def table(comparison: Comparison) -> str:
     """A row for each setting: its runs, what differs, the metrics."""
     metrics = comparison.metrics[:_FEW]
-    rows = _rows(comparison, metrics)
-    right = range(len(rows[0]) - len(metrics), len(rows[0]))
+    found = rows(comparison, metrics)
+    right = range(len(found[0]) - len(metrics), len(found[0]))
     hidden = len(comparison.metrics) - len(metrics)
     more = f"\n\n{hidden} more metrics: --html FILE shows them" if hidden > 0 else ""
-    return text_table(rows, right=right) + more
+    return text_table(found, right=right) + more
 
 
 def picture(client, comparison: Comparison) -> bytes:
@@ -101,7 +128,7 @@ def page(comparison: Comparison, picture: bytes) -> str:
     runs = [run for one in comparison.settings for run in (*one.runs, *one.repeats)]
     curves = f'<img alt="the histories as curves" src="data:image/png;base64,{_base64(picture)}">'
     parts = {
-        "": f"{said}{_html_table(_rows(comparison, comparison.metrics))}",
+        "": f"{said}{_html_table(rows(comparison, comparison.metrics))}",
         "Histories": curves if picture else "<p>None of these runs has recorded one.</p>",
         "What the numbers mean": _formulas(comparison),
         "The runs": "".join(map(_details, runs)),
@@ -138,22 +165,6 @@ def write(client, comparison: Comparison, html: Path | None, png: Path | None) -
             raise InputError(f"{option} {path}: cannot be written: {error.strerror}") from None
 
 
-def _rows(comparison: Comparison, metrics: Sequence[str]) -> list[list[str]]:
-    """The table with its heading."""
-    several = any(len(setting.runs) > 1 for setting in comparison.settings)
-    unfinished = any(not setting.finished for setting in comparison.settings)
-    heading = ["place", "run", *["seeds"] * several, *["status"] * unfinished]
-    names = comparison.differing
-    rows = [[*heading, *(shown(name) for name in (*names, *metrics))]]
-    for place, setting in enumerate(comparison.settings, 1):
-        held = setting.properties
-        row = [str(place) if comparison.ranked and setting.finished else "–", setting.first.short]
-        row += [_seeds(setting)] * several + [setting.first.status] * unfinished
-        row += [_short(name, held[name]) if name in held else "" for name in names]
-        rows.append([*row, *(_number(setting, metric) for metric in metrics)])
-    return rows
-
-
 def _seeds(setting: Setting) -> str:
     seeds = [shown(run.seed, 12) for run in setting.finished]
     return ", ".join(seeds[:4]) + (f", … ({len(seeds)})" if len(seeds) > 4 else "")
@@ -175,8 +186,8 @@ def _number(setting: Setting, metric: str) -> str:
     return f"{mean:.{digits}f} ± {spread:.{digits}f}"
 
 
-def _html_table(rows: Sequence[Sequence[str]]) -> str:
-    lines = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
+def _html_table(cells: Sequence[Sequence[str]]) -> str:
+    lines = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in cells]
     heading = lines[0].replace("<td>", "<th>").replace("</td>", "</th>")
     return f"<table><tr>{heading}</tr>{''.join(f'<tr>{line}</tr>' for line in lines[1:])}</table>"
 

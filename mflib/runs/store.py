@@ -9,9 +9,9 @@ import os
 import socket
 import sqlite3
 import tempfile
-import warnings
 import time
 import uuid
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit

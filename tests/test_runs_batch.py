@@ -1,0 +1,45 @@
+"""Several executions: what compares runs waits for the others, and gets their ids."""
+
+import ast
+
+import pytest
+
+from mflib.runs.params import override, read_params
+
+PARAMS = """
+runs:
+  - notebook: compares
+  - notebook: first
+  - notebook: second
+"""
+
+
+@pytest.fixture
+def listed(project):
+    project.notebook("compares", parameters="runs: list[str] = []  # ids\nseed: int = 0  # none")
+    project.notebook("first", parameters="seed: int = 0  # none")
+    project.notebook("second", "1 / 0", parameters="runs: str = ''  # another meaning")
+    return project
+
+
+def test_only_a_list_of_runs_that_nobody_gives_is_filled(listed):
+    assert [one.compares for one in read_params(listed.params(PARAMS))] == [True, False, False]
+    given = listed.params("runs: [{notebook: compares, parameters: {runs: [latest]}}]")
+    assert [one.compares for one in read_params(given)] == [False]
+    (empty,) = override(read_params(listed.params("runs: [{notebook: compares}]")), ["runs=[]"])
+    assert (empty.compares, empty.parameters["runs"]) == (False, [])
+    (other,) = override(read_params(listed.params("runs: [{notebook: compares}]")), ["seed=3"])
+    assert other.compares
+
+
+def test_what_compares_runs_last_on_all_that_were_made_also_with_two_jobs(listed):
+    listed.params(PARAMS)
+    done = listed.mflib("run", "--jobs", "2")
+    assert done.returncode == 1, done.stderr  # `second` has failed: it is compared all the same
+    runs = listed.runs()
+    ids = {name: run.info.run_id for name, run in runs.items()}
+    compared = ast.literal_eval(runs["compares"].data.params["runs"])
+    assert compared == [ids["first"], ids["second"]]
+    assert runs["compares"].info.start_time >= max(runs[name].info.end_time for name in ("first", "second"))
+    table = done.stdout.split("\n\n")[1].splitlines()
+    assert [line.split()[0] for line in table[2:]] == ["compares", "first", "second"]

@@ -57,16 +57,20 @@ def judge_all(modules: list[str], jobs: int) -> tuple[list[Mutant], list[str]]:
 def report(every: list[Mutant], fates: list[str], reasons: dict[tuple, str]) -> bool:
     """Print the score of each module and what is left to do; whether nothing is and the score will do."""
     counts = {module: Counter() for module in [*dict.fromkeys(mutant.module for mutant in every), "all"]}
-    survived, left = {}, []
+    survived, left = [], []
     for mutant, fate in zip(every, fates, strict=True):
         if fate == "survived":
-            survived[mutant.key] = mutant
-        elif fate.startswith("crashed"):
-            left.append(f"{fate}\n{as_toml(mutant.key)}\n# crashed, which proves nothing")
+            survived.append(mutant.key)
+        if fate.startswith("crashed"):
+            left.append(f"{as_toml(mutant.key)}\n# {fate}")
         fate = "with reason" if fate == "survived" and mutant.key in reasons else fate.split()[0]
         for module in (mutant.module, "all"):
             counts[module].update(["mutants", fate])
-    left += [f"{as_toml(key)}\n# survived: a test is missing" for key in survived if key not in reasons]
+    left += [
+        f"{as_toml(key)}\n# survived: a test is missing"
+        for key in dict.fromkeys(survived)
+        if key not in reasons
+    ]
     judged = {mutant.module for mutant in every}
     gone = [key for key in reasons if key[0] in judged and key not in survived]
     left += [f"{as_toml(key)}\n# listed, but no such mutant survives" for key in gone]

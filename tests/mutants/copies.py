@@ -80,4 +80,5 @@ class Copy:
         # No bytecode: the next mutant may have the same length and be of the same second.
         code, output = self.test(mutant.module, limit=limit, PYTHONDONTWRITEBYTECODE="1")
         path.write_text(original, encoding="utf-8")
-        return {0: "survived", 1: "killed", 2: "killed", None: "timed out"}.get(code, f"crashed\n{output}")
+        fates = {0: "survived", 1: "killed", 2: "killed", None: "timed out"}
+        return fates.get(code, f"crashed with code {code}, which proves nothing:\n{output}")

@@ -3,8 +3,11 @@
 from functools import cache
 from html import escape
 
-# What a browser must not do with a page, whatever a run has put into it: run a script, or fetch anything.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:"
+# What a browser must not do with a page, whatever a run has put there: run a script, fetch or send anything.
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
+    "form-action 'none'; base-uri 'none'"
+)
 
 _LONGEST = 2000  # signs; the parser descends once a brace, and tens of thousands would exhaust its stack
 

@@ -64,8 +64,8 @@ def notebook_page(notebook: Path) -> str:
         warnings.simplefilter("ignore")  # "alternative text is missing" on each figure
         html, _ = _Exporter(raw_template=_TEMPLATE).from_filename(str(notebook))
     page = BeautifulSoup(html, "html.parser")
-    for element in page(["script", "link", "iframe", "object", "embed", "base"]):
-        element.decompose()
-    for element in page(src=lambda src: src and not src.startswith("data:")):
+    loading = page(["script", "link", "iframe", "object", "embed", "base"])
+    elsewhere = page(src=lambda src: src is not None and not src.startswith("data:"))
+    for element in (*loading, *elsewhere, *page.body("meta")):
         element.decompose()
     return str(page)

@@ -6,12 +6,11 @@ import urllib.request
 
 import psutil
 import pytest
-from mlflow import MlflowClient
 
 from mflib.runs.collect import keep
 from mflib.runs.page import serve
 from mflib.runs.project import InputError
-from mflib.runs.store import locate, open_store
+from mflib.runs.store import Store, locate, open_store
 
 
 def listeners(pid):
@@ -51,8 +50,9 @@ def test_a_server_takes_a_history_longer_than_its_limit(served, tmp_path):
     (tmp_path / "artifacts").mkdir()
     line = {"name": "loss", "steps": list(range(2500)), "values": [1.0] * 2500, "time": 1}
     (tmp_path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
-    keep(MlflowClient(address), run_id, tmp_path, {}, 1.0)
-    assert len(MlflowClient(address).get_metric_history(run_id, "loss")) == 2500
+    store = Store(address, None)
+    keep(store, run_id, tmp_path, {}, 1.0)
+    assert len(store.client().get_metric_history(run_id, "loss")) == 2500
 
 
 def test_ctrl_c_ends_the_server_and_all_its_processes(served, shared_project):

@@ -1,12 +1,15 @@
 """Columns of ratings, checked and encoded; `where(row)` says in an error where a row came from."""
 
 import numbers
+import sys
 
 import numpy as np
 
 
 def finite(values, where):
     """The values as a new float32 or float64 array, each of them finite."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError("values is a masked array, whose mask would be lost: leave its masked rows out")
     array = np.asarray(values)
     if array.ndim != 1:
         raise ValueError(f"values must have one axis, one entry a rating, got shape {array.shape}")
@@ -16,6 +19,10 @@ def finite(values, where):
         for row, value in enumerate(values.tolist() if isinstance(values, np.ndarray) else values):
             if not isinstance(value, numbers.Real):
                 raise ValueError(f"{where(row)}: the rating is {value!r}, expected a number")
+            if abs(value) > sys.float_info.max:  # a Python integer can be
+                raise ValueError(
+                    f"{where(row)}: the rating is larger than any float, expected a finite number"
+                )
     kept = np.array(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
     bad = np.flatnonzero(~np.isfinite(kept))
     if len(bad):

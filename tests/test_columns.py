@@ -182,3 +182,13 @@ def test_times_are_numbers_or_dates_in_the_order_of_the_ratings(times):
 def test_times_that_are_missing_or_no_times_are_refused(times, error, message):
     with pytest.raises(error, match=message):
         of(times=times)
+
+
+def test_masked_values_are_refused_and_not_taken_for_ratings():
+    with pytest.raises(TypeError, match="masked array"):
+        Ratings.from_arrays([0, 1], [0, 0], np.ma.array([5.0, 3.0], mask=[0, 1]), shape=(2, 1))
+
+
+def test_integer_beyond_every_float_names_its_row():
+    with pytest.raises(ValueError, match="row 1: the rating is larger than any float"):
+        Ratings.from_arrays([0, 1], [0, 0], [5, 10**400], shape=(2, 1))

@@ -22,12 +22,12 @@ from mflib.runs.collect import complete, lines, log_tags, points
 from mflib.runs.kernel import environment
 from mflib.runs.outcome import FINISHED, KILLED
 from mflib.runs.project import find_notebook
+from mflib.runs.series import log_metrics
 from mflib.runs.stop import Stop
 from mflib.runs.store import open_store
 
 EXPERIMENT = "interactive"
 _PAUSE = 0.5  # seconds between two looks at the folder
-_BATCH = 1000  # metrics that MLflow takes at once
 
 
 class Follower:
@@ -45,8 +45,8 @@ class Follower:
         self._path = find_notebook(self._session["notebook"], "recording")
         cells = protocol.without_traces(nbformat.read(self._path, as_version=4)).cells
         self._about = protocol.gather(cells, self._session["parameters"], environment())
-        store = open_store()
-        self._client, self._experiment = store.client(), store.experiment(EXPERIMENT)
+        self._store = open_store()
+        self._client, self._experiment = self._store.client(), self._store.experiment(EXPERIMENT)
         self._seen, self._replaced = {}, []
         self._begin()
 
@@ -92,8 +92,7 @@ class Follower:
             self._replaced.append(self._run_id)
             self._begin()
         new = [point for place, point in found.items() if place not in self._values]
-        for i in range(0, len(new), _BATCH):
-            self._client.log_batch(self._run_id, metrics=new[i : i + _BATCH])
+        log_metrics(self._store, self._run_id, new)
         self._values |= {place: point.value for place, point in found.items() if place not in self._values}
         self._bring_files()
         while self._replaced:

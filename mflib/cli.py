@@ -111,12 +111,12 @@ def _executions(given: argparse.Namespace) -> list:
     """What the arguments ask for, checked."""
     from mflib.runs import params
 
-    if given.notebook and not given.params:
+    if given.notebook is not None and not given.params:
         executions = [params.with_defaults(given.notebook)]
     else:
         files = [find_params(name) for name in given.params or [str(root() / "params" / "default.yaml")]]
         executions = [one for file in files for one in params.read_params(file)]
-        if given.notebook:
+        if given.notebook is not None:
             notebook = find_notebook(given.notebook, "--notebook")
             executions = [one for one in executions if one.notebook == notebook]
             if not executions:

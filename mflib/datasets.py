@@ -133,6 +133,9 @@ def _pairs(n, m, N, skew, rng):
     return cells // m, cells % m
 
 
+# Where data is kept if MFLIB_DATA does not say so: data/ beside the package, which git ignores.
+DATA = Path(__file__).resolve().parents[1] / "data"
+
 # What a folder of MovieLens holds: the file of ratings, its layout, the file of titles and how to read it.
 _LAYOUTS = {
     "ratings.csv": (None, "movies.csv"),
@@ -148,8 +151,8 @@ def movielens(path=None):
     ----------
     path : str or path, optional
         A folder with `ratings.csv`, `u.data` or `ratings.dat` (or the file itself), absolute, relative to the
-        working folder, or below `MFLIB_DATA`. By default the folder `ml-latest-small`, or what `MFLIB_DATA`
-        itself holds.
+        working folder, or below the folder of data: `MFLIB_DATA`, else `data/` of the checkout. By default
+        `ml-latest-small`, or what the folder of data itself holds.
 
     Returns
     -------
@@ -191,22 +194,23 @@ def movielens_file(path=None):
     FileNotFoundError
         Where there is none; the message says where it was looked for, and what to do.
     """
-    folder = os.environ.get("MFLIB_DATA")
+    folder = Path(os.environ.get("MFLIB_DATA") or DATA)
     wanted = Path("ml-latest-small" if path is None else path)
-    places = [wanted]
-    if folder:
-        places.append(Path(folder) / wanted)
-        if path is None or wanted.name == Path(folder).name:
-            places.append(Path(folder))
+    places = [wanted, folder / wanted]
+    if path is None or wanted.name == folder.name:
+        places.append(folder)
     for place in places:
         if place.is_file():
             return place
         for name in _LAYOUTS:
             if (place / name).is_file():
                 return place / name
-    looked = ", ".join(str(place.absolute()) for place in places)
-    hint = "" if folder else ", or set MFLIB_DATA to the folder that holds it"
+    looked = ", ".join(dict.fromkeys(str(place.absolute()) for place in places))
+    if wanted.suffix in (".csv", ".data", ".dat"):
+        raise FileNotFoundError(f"no such file of ratings: {looked}")
+    target = (folder / wanted).absolute()
     raise FileNotFoundError(
         f"no MovieLens ratings found in {looked}: unpack {wanted.name}.zip "
-        f"(grouplens.org/datasets/movielens) so that {wanted / 'ratings.csv'} is there{hint}"
+        f"(grouplens.org/datasets/movielens) so that {target} holds one of {', '.join(_LAYOUTS)}, "
+        f"or set MFLIB_DATA to another folder that holds {wanted.name}"
     )

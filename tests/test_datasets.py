@@ -109,6 +109,7 @@ def put(tmp_path, monkeypatch):
     """Put the files of a layout into a folder below an empty working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MFLIB_DATA", raising=False)
+    monkeypatch.setattr(datasets, "DATA", tmp_path / "checkout" / "data")
 
     def put(folder, name="ratings.csv", titles=True):
         ratings, titles_name, content = FILES[name]
@@ -160,18 +161,30 @@ def test_a_folder_at_hand_comes_before_mflib_data(put, monkeypatch):
     assert datasets.movielens().source.samefile(here / "ratings.csv")
 
 
+def test_movielens_is_found_in_the_data_folder_of_the_checkout(put):
+    folder = put("checkout/data/ml-latest-small")
+    assert datasets.movielens().source.samefile(folder / "ratings.csv")
+
+
 def test_missing_movielens_says_which_file_to_put_where(put, monkeypatch, tmp_path):
-    remedy = (
-        r"ml-latest-small: unpack ml-latest-small\.zip \(grouplens.org/datasets/movielens\) "
-        r"so that ml-latest-small/ratings\.csv is there, or set MFLIB_DATA to the folder that holds it$"
-    )
-    with pytest.raises(FileNotFoundError, match=rf"found in {re.escape(str(tmp_path))}/{remedy}"):
+    def remedy(name, folder):
+        return (
+            rf"found in {re.escape(str(tmp_path))}/{name}, .*: unpack {name}\.zip .* so that "
+            rf"{re.escape(str(tmp_path / folder / name))} holds one of ratings\.csv, u\.data, ratings\.dat"
+            rf", or set MFLIB_DATA to another folder that holds {name}$"
+        )
+
+    with pytest.raises(FileNotFoundError, match=remedy("ml-latest-small", "checkout/data")):
         datasets.movielens()
     monkeypatch.setenv("MFLIB_DATA", str(tmp_path / "store"))
-    with pytest.raises(
-        FileNotFoundError, match=r"store/ml-25m: unpack ml-25m\.zip .* ml-25m/ratings\.csv is there$"
-    ):
+    with pytest.raises(FileNotFoundError, match=remedy("ml-25m", "store")):
         datasets.movielens("ml-25m")
+
+
+def test_missing_file_is_not_taken_for_an_archive(put, tmp_path):
+    path = tmp_path / "mine.csv"
+    with pytest.raises(FileNotFoundError, match=rf"^no such file of ratings: {re.escape(str(path))}$"):
+        datasets.movielens(path)
 
 
 def test_a_bad_line_of_movielens_is_named(put):

@@ -251,6 +251,7 @@ def test_ctrl_c_ends_the_kernel_and_the_run_is_killed(recorded, jobs):
     assert out.count("KILLED in") == int(jobs)
     assert out.count(" not run") == 3 - int(jobs)
     run = project.runs()[name]
-    assert (run.info.status, run.data.tags["error"]) == ("KILLED", "stopped by Ctrl-C (cell 4 of 4)")
+    error = "stopped by Ctrl-C or SIGTERM (cell 4 of 4)"
+    assert (run.info.status, run.data.tags["error"]) == ("KILLED", error)
     assert f"notebook/{name}.ipynb" in artifacts(project, run)
     assert gone(run.data.metrics["kernel"])

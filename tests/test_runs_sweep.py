@@ -225,7 +225,8 @@ def test_cut_short_and_started_again_no_point_is_lost_or_done_twice(here, capsys
     assert sorted(finished.values()) == [1, 1, 1, 1]
     errors = [run.data.tags["error"] for run in children if run.info.status != "FINISHED"]
     assert errors == [
-        "its process died" if number == signal.SIGKILL else "stopped by Ctrl-C (cell 3 of 4)" for _ in stuck
+        "its process died" if number == signal.SIGKILL else "stopped by Ctrl-C or SIGTERM (cell 3 of 4)"
+        for _ in stuck
     ]
 
 

@@ -112,7 +112,7 @@ def _execute_in(folder: Path, notebook: Path, execution: Execution, stop: Stop, 
     """Execute a notebook; its status, and the error in a line."""
     error, cut_short = _until_end(notebook, folder, execution, stop, watch)
     if stop.asked and error:
-        error = "stopped by Ctrl-C"
+        error = "stopped by Ctrl-C or SIGTERM"
     about = _clean(notebook, watch.cell_index if cut_short else None, error)
     if about.get("exception") and not error:
         error = "SystemExit: the cells behind it did not run"  # papermill lets it pass

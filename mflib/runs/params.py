@@ -145,7 +145,8 @@ def _execution(run: Any, place: str) -> Execution:
     notebook = find_notebook(run["notebook"], place)
     place = f"{place} ({notebook.stem})"
     known = declared(notebook)
-    given = _mapping(run.get("parameters") or {}, f"{place}, parameters", known, "parameter")
+    given = run.get("parameters")
+    given = _mapping({} if given is None else given, f"{place}, parameters", known, "parameter")
     values = {name: parameter.default for name, parameter in known.items()}
     values |= {name: convert(value, known[name].kind, f"{place}, {name}") for name, value in given.items()}
     compares = "runs" in known and known["runs"].kind == "list[str]" and "runs" not in given
@@ -172,11 +173,13 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                problem = "a key must be a name, not a list or mapping; text in braces needs quotes"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             if key.value in seen:
                 problem = f"{key.value!r} is given twice"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            if isinstance(key, yaml.ScalarNode):
-                seen.add(key.value)
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 

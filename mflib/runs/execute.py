@@ -12,7 +12,7 @@ import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from mflib.runs import owner, protocol
+from mflib.runs import engine, owner, protocol
 from mflib.runs.collect import complete, keep, log_tags, metrics_of
 from mflib.runs.kernel import cause_of_death, environment, kernel, kill
 from mflib.runs.outcome import FAILED, FINISHED, KILLED, Outcome
@@ -163,12 +163,13 @@ def _until_end(notebook: Path, folder: Path, execution: Execution, stop: Stop, w
 
 
 def _papermill(notebook: Path, execution: Execution, manager, watch: Watch) -> None:
-    """Execute the notebook in place, saved after each cell."""
+    """Execute the notebook in place."""
     path = re.sub(r"[{}]", r"\g<0>\g<0>", str(notebook))  # papermill formats paths
     papermill.execute_notebook(
         path,
         path,
         parameters=execution.parameters,
+        engine_name=engine.NAME,
         kernel_name="python3",
         language="python",
         progress_bar=False,

@@ -1,6 +1,7 @@
 """An executed notebook as one page that needs nothing else: no network, no script, no file beside it."""
 
 import warnings
+from functools import cache
 from pathlib import Path
 
 from bs4 import BeautifulSoup
@@ -47,6 +48,12 @@ class _Exporter(HTMLExporter):
         return MarkdownWithMath(renderer=renderer).render(source)
 
 
+@cache
+def _exporter() -> _Exporter:
+    """One for all pages, because each compiles its templates anew."""
+    return _Exporter(raw_template=_TEMPLATE)
+
+
 def notebook_page(notebook: Path) -> str:
     """A notebook as a page.
 
@@ -62,7 +69,7 @@ def notebook_page(notebook: Path) -> str:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "alternative text is missing" on each figure
-        html, _ = _Exporter(raw_template=_TEMPLATE).from_filename(str(notebook))
+        html, _ = _exporter().from_filename(str(notebook))
     page = BeautifulSoup(html, "html.parser")
     loading = page(["script", "link", "iframe", "object", "embed", "base"])
     elsewhere = page(src=lambda src: src is not None and not src.startswith("data:"))

@@ -192,10 +192,12 @@ def test_a_store_that_cannot_be_written_and_a_wrong_parameter_are_said_in_the_no
     said = kernel.run("seed = 'x'", BEGIN)
     assert said == "seed: expected int, got 'x'"
     (project.root / "mlruns" / "mlflow.db").write_text("not a database, " * 100)
+    kernel.run(f"import tempfile; tempfile.tempdir = {str(project.root.parent)!r}")
     said = kernel.run("seed = 0", BEGIN)
     assert said.startswith("nothing is recorded: ")
     assert said.endswith("mlflow.db: the store cannot be written: file is not a database")
     assert "Opened by hand" in kernel.run(FIRST)
+    assert [path.name for path in project.root.parent.iterdir()] == ["root"]
 
 
 def test_under_mflib_run_it_does_nothing(tmp_path, monkeypatch, capsys):

@@ -7,6 +7,7 @@ The kernel writes its results into a folder, as under `mflib run`, and imports n
 import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -86,6 +87,7 @@ class _Session:
             )
         said = self._process.stdout.readline().decode().strip()
         if said != "recording":
+            shutil.rmtree(self._folder)
             raise InputError(f"nothing is recorded: {said or 'the process beside the kernel died'}")
         os.environ["MFLIB_RUN_DIR"] = str(self._folder)
         atexit.register(self.end, _LAST_WORDS_SECONDS)

@@ -71,7 +71,7 @@ def test_the_loss_of_float32_is_summed_in_float64():
     np.testing.assert_allclose(loss(ratings, zero, zero), 1e40, rtol=1e-6)
 
 
-@pytest.mark.parametrize("n_pairs", [1, 7, 8, 9, 31])
+@pytest.mark.parametrize("n_pairs", [1, 7, 8, 9, 31, 1031])
 def test_predictions_are_the_same_for_any_number_of_blocks(monkeypatch, n_pairs):
     monkeypatch.setattr(sparse, "BLOCK", 8)
     rng = np.random.default_rng(0)

@@ -84,6 +84,8 @@ def report(every: list[Mutant], fates: list[str], reasons: dict[tuple, str]) -> 
             f"{score:6.1%}"
         )
     print("(killed includes those that timed out; score = killed / (mutants - the same program))")
+    for mutant in (mutant for mutant, fate in zip(every, fates, strict=True) if fate == "timed out"):
+        print(f"timed out: {mutant.becomes}  ({mutant.module}, {mutant.operator})")
     print("\n\n".join(["", *left]) if left else "no mutant is left without a reason")
     return not left and score >= LEAST
 

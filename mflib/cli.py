@@ -194,14 +194,14 @@ def _verify(given: argparse.Namespace) -> int:
 
 
 def _compare(given: argparse.Namespace) -> int:
-    from mflib.runs import compare, compare_report
+    from mflib.runs import compare, compare_page, compare_report
     from mflib.runs.settings import chosen
     from mflib.runs.store import open_store
 
     store = open_store()
     comparison = compare.compare(chosen(store, given.runs, given.experiment), given.metric, given.anyway)
     print("\n".join([compare_report.table(comparison), "", *compare_report.verdicts(comparison)]))
-    compare_report.write(store.client(), comparison, given.html, given.png)
+    compare_page.write(store.client(), comparison, given.html, given.png)
     if comparison.obstacles and not comparison.ranked:
         differs = ", ".join(dict.fromkeys(one.partition(":")[0] for one in comparison.obstacles))
         raise InputError(f"not comparable ({differs}); --anyway ranks them all the same")

@@ -10,7 +10,8 @@ from mlflow.entities import Metric, Param, RunTag
 
 from mflib.cli import main
 from mflib.runs.compare import compare, histories, labels, within_spread
-from mflib.runs.compare_report import page, table, verdicts
+from mflib.runs.compare_page import page
+from mflib.runs.compare_report import table, verdicts
 from mflib.runs.project import InputError
 from mflib.runs.settings import Recorded, chosen, settings_of
 from mflib.runs.store import open_store

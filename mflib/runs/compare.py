@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -39,10 +40,14 @@ class Comparison:
 
     @property
     def metrics(self) -> list[str]:
-        """Every metric: the one of the ranking, errors, others, seconds."""
-        names = dict.fromkeys(name for one in self.settings for run in one.runs for name in run.metrics)
-        order = {name: (name != self.metric, _is_time(name), not lower_is_better(name)) for name in names}
-        return sorted(names, key=order.get)
+        """Every metric: the one of the ranking, then what most have recorded, errors first; seconds last."""
+        runs = [run for setting in self.settings for run in setting.runs]
+        number = Counter(name for run in runs for name in run.metrics)
+        order = {
+            name: (name != self.metric, _is_time(name), -count, not lower_is_better(name))
+            for name, count in number.items()
+        }
+        return sorted(order, key=order.get)
 
 
 def compare(runs: Sequence[Recorded], metric: str | None = None, anyway: bool = False) -> Comparison:

@@ -31,20 +31,20 @@ _PAUSE = 0.5  # seconds between two looks at the folder
 
 
 class Follower:
-    """The run of a session, kept equal to what is in the folder.
+    """The run of a kernel, kept equal to what is in the folder.
 
     Parameters
     ----------
     folder : Path
-        With session.json.
+        With begun.json.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._session = json.loads((folder / "session.json").read_text(encoding="utf-8"))
-        self._path = find_notebook(self._session["notebook"], "recording")
+        self._begun = json.loads((folder / "begun.json").read_text(encoding="utf-8"))
+        self._path = find_notebook(self._begun["notebook"], "recording")
         cells = protocol.without_traces(nbformat.read(self._path, as_version=4)).cells
-        self._about = protocol.gather(cells, self._session["parameters"], environment())
+        self._about = protocol.gather(cells, self._begun["parameters"], environment())
         self._store = open_store()
         self._client, self._experiment = self._store.client(), self._store.experiment(EXPERIMENT)
         self._seen, self._replaced = {}, []
@@ -62,15 +62,15 @@ class Follower:
         run = self._client.create_run(self._experiment, run_name=self._path.stem, tags=tags)
         self._run_id, self._values, self._files = run.info.run_id, {}, {}
         log_tags(self._client, self._run_id, protocol.tags(self._about))
-        for name, value in self._session["parameters"].items():
+        for name, value in self._begun["parameters"].items():
             self._client.log_param(self._run_id, name, value)
         (self.folder / "run_id").write_text(self._run_id)
 
     def ended(self) -> str | None:
-        """The status of a session that has ended."""
+        """The status, once the kernel has ended or records no more."""
         if (self.folder / "ended").exists():
             return FINISHED
-        return None if owner.judge(self._session["kernel"]) == owner.ALIVE else KILLED
+        return None if owner.judge(self._begun["kernel"]) == owner.ALIVE else KILLED
 
     def look(self) -> None:
         """Bring in what is new, once the kernel has written nothing for a while."""
@@ -146,7 +146,7 @@ def _latest(folder: Path) -> Path:
 
 
 def main(folder: Path) -> int:
-    """Follow a session to its end. What goes wrong meanwhile is tried again, and told in follow.log."""
+    """Follow a kernel to its end. What goes wrong meanwhile is tried again, and told in follow.log."""
     try:
         follower = Follower(folder)
     except Exception as error:

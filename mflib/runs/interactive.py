@@ -20,7 +20,7 @@ from mflib.runs.project import InputError, find_notebook
 
 _LAST_WORDS_SECONDS = 4  # Jupyter kills a kernel that takes longer than 5 s to end
 _END_SECONDS = 60
-_session: "_Session | None" = None
+_current: "_Recording | None" = None
 
 
 def recording(record: bool, notebook: str, namespace: Mapping[str, Any]) -> None:
@@ -44,17 +44,17 @@ def recording(record: bool, notebook: str, namespace: Mapping[str, Any]) -> None
     InputError
         If there is no such notebook, a parameter is not of its declared type, or the store cannot be written.
     """
-    global _session
-    if _session is None and "MFLIB_RUN_DIR" in os.environ:
+    global _current
+    if _current is None and "MFLIB_RUN_DIR" in os.environ:
         return
     wanted = (notebook, _parameters(notebook, namespace)) if record else None
-    if _session and (_session.wanted != wanted or not _session.goes_on()):
-        _session.end(_END_SECONDS)
-        _session = None
-    if wanted and not _session:
-        _session = _Session(*wanted)
-    if _session:
-        print(f"Recording into run {_session.run_id[:8]}.")
+    if _current and (_current.wanted != wanted or not _current.goes_on()):
+        _current.end(_END_SECONDS)
+        _current = None
+    if wanted and not _current:
+        _current = _Recording(*wanted)
+    if _current:
+        print(f"Recording into run {_current.run_id[:8]}.")
 
 
 def _parameters(notebook: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def _parameters(notebook: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
     return {name: convert(namespace[name], one.kind, name) for name, one in known.items()}
 
 
-class _Session:
+class _Recording:
     """One run: its folder, and the process that follows it."""
 
     def __init__(self, notebook: str, parameters: dict[str, Any]):
@@ -76,7 +76,7 @@ class _Session:
         self._kernel = os.getpid()
         self._folder = Path(tempfile.mkdtemp(prefix="mflib-"))
         about = {"notebook": notebook, "parameters": parameters, "kernel": owner.tags()}
-        (self._folder / "session.json").write_text(json.dumps(about), encoding="utf-8")
+        (self._folder / "begun.json").write_text(json.dumps(about), encoding="utf-8")
         with open(self._folder / "follow.log", "wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "mflib.runs.follow", str(self._folder)],

@@ -160,6 +160,12 @@ def test_settings_that_nothing_tells_apart_are_told_apart_by_id():
     assert labels(compare(runs)) == ["aaaaaaaa", "bbbbbbbb"]
 
 
+def test_a_label_has_the_notebook_and_what_differs_among_its_runs():
+    other = replace(run("c"), notebook="04_gradient_descent")
+    names = labels(compare([run("a", k=1), run("b", k=2), other]))
+    assert names == ["05_ratings, k = 1", "05_ratings, k = 2", "04_gradient_descent"]
+
+
 def test_hostile_text_is_shown_as_text():
     hostile = run("a", k=HOSTILE, **{"<b>x</b>": HOSTILE})
     comparison = compare([hostile, run("b", k=2, protocol={"split": HOSTILE})], anyway=True)

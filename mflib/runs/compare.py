@@ -160,12 +160,14 @@ def within_spread(better: Setting, worse: Setting, metric: str) -> bool:
 
 def labels(comparison: Comparison) -> list[str]:
     """What tells each setting from the others, in a few words: the notebook, or the values that differ."""
-    found = []
-    for setting in comparison.settings:
-        held = {name: setting.properties.get(name) for name in comparison.differing}
-        notebook = held.pop("notebook", None)
-        words = [f"{name} = {value}" for name, value in held.items() if value is not None]
-        found.append(shown(notebook or ", ".join(words) or setting.first.short, 60))
+    found, differing = [], comparison.differing
+    notebooks = [setting.first.notebook for setting in comparison.settings]
+    for setting, notebook in zip(comparison.settings, notebooks, strict=True):
+        words = [notebook] if "notebook" in differing else []
+        if notebooks.count(notebook) > 1:
+            held = {name: setting.properties.get(name) for name in differing if name != "notebook"}
+            words += [f"{name} = {value}" for name, value in held.items() if value is not None]
+        found.append(shown(", ".join(words) or setting.first.short, 60))
     each = zip(found, comparison.settings, strict=True)
     return [f"{one} ({setting.first.short})" if found.count(one) > 1 else one for one, setting in each]
 

@@ -4,6 +4,7 @@ import logging
 import re
 import shutil
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -93,6 +94,7 @@ def execute(execution: Execution, store: Store, stop: Stop, progress=lambda cell
             about["timeout"] = execution.timeout
             log_tags(client, run_id, protocol.tags(about))
             watch = Watch(execution, _number(cells, execution), progress)
+            threading.Thread(target=_prepare_page, daemon=True).start()
             status, error = _execute_in(folder, notebook, execution, stop, watch)
             seconds = time.monotonic() - started
             result = complete(folder, run_id, about, status == FINISHED)
@@ -106,6 +108,13 @@ def execute(execution: Execution, store: Store, stop: Stop, progress=lambda cell
         client.set_tag(run_id, "error", error)
     client.set_terminated(run_id, status)
     return Outcome(execution.name, status, run_id, seconds, metric, error)
+
+
+def _prepare_page() -> None:
+    """Import nbconvert and more, for which the kernel, a process of its own, leaves us the time."""
+    from mflib.runs.pages import prepare
+
+    prepare()
 
 
 def _execute_in(folder: Path, notebook: Path, execution: Execution, stop: Stop, watch: Watch):

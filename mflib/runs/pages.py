@@ -8,6 +8,7 @@ from bs4 import BeautifulSoup
 from jinja2 import pass_context
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat import v4
 
 from mflib.runs.offline import POLICY, mathml
 
@@ -22,6 +23,9 @@ _TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
 {%- block data_latex scoped -%}
 <div class="jp-RenderedLatex jp-OutputArea-output">{{ output.data['text/latex'] | markdown2html }}</div>
 {%- endblock -%}""".replace("{policy}", POLICY)
+
+
+_PYTHON = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
 
 
 class _Renderer(IPythonRenderer):
@@ -52,6 +56,13 @@ class _Exporter(HTMLExporter):
 def _exporter() -> _Exporter:
     """One for all pages, because each compiles its templates anew."""
     return _Exporter(raw_template=_TEMPLATE)
+
+
+@cache
+def prepare() -> None:
+    """Do what a process does for its first page alone, half a second of it, while there is time."""
+    cells = [v4.new_markdown_cell("$x$"), v4.new_code_cell("x")]
+    _exporter().from_notebook_node(v4.new_notebook(cells=cells, metadata=_PYTHON))
 
 
 def notebook_page(notebook: Path) -> str:

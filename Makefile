@@ -65,6 +65,7 @@ ui: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/lecture_loop.py
+	$(BIN)/python benchmarks/workflow.py
 
 # universal: one file for every Python from 3.11 on
 lock:

@@ -187,6 +187,7 @@ def _verify(given: argparse.Namespace) -> int:
             print(f"{verdict.id} {failure}")
     if given.json:
         write_text(given.json, json.dumps(verify.as_json(verdicts, given.seed), indent=1) + "\n")
+    print(verify.FALSE_PASS_IN_WORDS)
     failed = [verdict.id for verdict in verdicts if not verdict.holds]
     ending = f"fail: {', '.join(failed)}" if failed else f"hold: {verdicts[0].id} to {verdicts[-1].id}"
     print(f"{len(failed) or len(verdicts)} of {len(verdicts)} equations {ending} (seed {given.seed})")

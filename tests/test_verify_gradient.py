@@ -110,7 +110,11 @@ def test_entries_that_were_not_drawn_count_through_a_direction():
         (lambda w: w @ w, lambda w: (w, w), "2 arrays for 1 params"),
         (lambda w: w @ w, lambda w: w[:1], "shape (1,) for param 0 of shape (2,)"),
         (lambda w: np.nan, lambda w: w, "f returns nan"),
-        (lambda w: w @ w, lambda w: w * np.inf, "not finite for param 0"),
+        (lambda w: w @ w, lambda w: w * np.inf, "no finite real number for param 0"),
+        (lambda w: None, lambda w: w, "f returns None"),
+        (lambda w: w @ w + 1j, lambda w: w, "expected a finite real number"),
+        (lambda w: w @ w, lambda w: np.array(["a", "b"]), "no finite real number for param 0"),
+        (lambda w: w @ w, lambda w: np.array([1, None]), "no finite real number for param 0"),
     ],
 )
 def test_function_that_cannot_be_checked_is_reported_as_that(f, grad, problem):
@@ -119,6 +123,42 @@ def test_function_that_cannot_be_checked_is_reported_as_that(f, grad, problem):
     assert report.worst is None
     assert problem in report.problem
     assert problem in str(report)
+
+
+@pytest.mark.parametrize("w", [[0.0, 3.0, 2.0], [3.0, 0.0, 2.0], [3.0, 2.0, 0.0]])
+def test_entry_that_cannot_be_measured_is_never_said_to_hold(w):
+    """The square root has no values on one side of 0; in any place but the first that had passed unseen."""
+    w = np.array(w)
+    report = check_gradient(
+        lambda w: np.sum(np.sqrt(w)), lambda w: np.where(w > 0, 0.5 / np.sqrt(w + 1e-300), 5), w
+    )
+    assert not report.holds
+    assert f"both sides of the point: param 0, entry [{np.argmin(w)}]" in report.problem
+
+
+def test_zero_is_refused_beside_an_entry_that_is_a_billion_times_larger():
+    """Truncation was taken for rounding of f, so that anything was allowed of the smaller entry."""
+    w = np.array([1.0, 25.0])
+    f = lambda w: np.sum(np.exp(w))  # noqa: E731
+    assert check_gradient(f, np.exp, w).holds
+    assert not check_gradient(f, lambda w: np.array([0, np.exp(w[1])]), w).holds
+
+
+def test_report_says_what_is_lost_in_rounding():
+    report = check_gradient(lambda w: np.sum(np.exp(w)), np.exp, np.array([1.0, 45.0]))
+    assert report.n_unresolved == 1
+    assert "2 derivatives, 1 of them lost in rounding" in str(report)
+    assert check_gradient(lambda w: w @ w, lambda w: 2 * w, np.ones(2)).n_unresolved == 0
+
+
+def test_function_that_changes_only_later_is_not_deterministic():
+    calls = []
+
+    def f(w):
+        calls.append(w)
+        return w @ w + (len(calls) % 3 == 0)
+
+    assert "not deterministic" in check_gradient(f, lambda w: 2 * w, np.ones(2)).problem
 
 
 @pytest.mark.parametrize("random_one", ["f", "grad"])
@@ -133,7 +173,8 @@ def test_function_that_differs_from_call_to_call_is_reported_as_that(random_one)
     ("params", "message"),
     [
         ((np.array([1.0, Fraction(1)], dtype=object),), "Fractions alone"),
-        ((np.array([1, Fraction(1)], dtype=object),), "mixed kinds"),
+        ((np.array([1, Fraction(1)], dtype=object),), "Fractions alone, got Fraction, int"),
+        ((np.array([1, True], dtype=object),), "Fractions alone, got bool, int"),
         ((np.ones(2), np.ones(2, np.float32)), "of one kind"),
         ((np.ones(2, int),), "float32, float64 or Fractions"),
         (([1.0, 2.0],), "NumPy arrays, got list"),
@@ -143,3 +184,8 @@ def test_function_that_differs_from_call_to_call_is_reported_as_that(random_one)
 def test_params_of_other_or_mixed_kinds_are_refused(params, message):
     with pytest.raises(TypeError, match=message):
         check_gradient(lambda *w: 1.0, lambda *w: w, *params)
+
+
+def test_params_without_entries_are_refused():
+    with pytest.raises(ValueError, match=r"params must have entries, got shape \(0, 3\)"):
+        check_gradient(lambda w: 1.0, lambda w: w, np.zeros((0, 3)))

@@ -68,6 +68,12 @@ def test_a_mutant_that_means_the_same_program_fails_the_entry():
     assert found.failures == ["mutant not refused: the same"]
 
 
+def test_a_subject_that_returns_nan_is_refused(bench):
+    nan = provers.Subject(lambda Y, R, U, V: (U * np.nan,), ("float64",), dense.loss)
+    for method, prove in verdict.provers_of(ledger.LEDGER[verify.IDS.index("E13")]).items():
+        assert not verdict.guarded(method, "nan", prove, bench, nan).holds, method
+
+
 def test_a_function_that_raises_is_reported_and_not_raised(bench):
     broken = provers.Subject(lambda *p: 1 / 0)
     finding = verdict.guarded("exact", "broken", verdict.provers_of(ledger.LEDGER[0])["exact"], bench, broken)

@@ -143,8 +143,8 @@ def agreement(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], xlabel: str, y
 
     Examples
     --------
-    >>> agreement({"same": (np.arange(3), np.arange(3))}, "truth", "found").axes[0].get_title()
-    'same'
+    >>> agreement({"same": (np.arange(3), np.arange(3))}, "truth", "found").axes[0].get_xlabel()
+    'truth'
     """
     figure, row = plt.subplots(1, len(pairs), figsize=(3.6 * len(pairs), 3.6), squeeze=False)
     for axes, (title, (across, upwards)) in zip(row[0], pairs.items(), strict=True):

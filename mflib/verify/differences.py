@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 RATIO = 8  # from one step to the next
-STEPS = 12  # from the longest to the shortest: a factor of 10¹⁰
+STEPS = 19  # from the longest to the shortest: a factor of 10¹⁶
 SAFETY = 8  # on the rounding of f: measured from a few points, so not a sharp bound
 
 
@@ -59,7 +59,8 @@ def derivative(
     True
     """
     found, quotient, stencil = [], None, None
-    for step in (longest / RATIO**power for power in range(STEPS)):
+    for power in range(STEPS):
+        step = longest / RATIO**power
         if step < 64 * resolution:  # the point would hardly move, or not at all
             break
         above, below = phi(step), phi(-step)

@@ -351,7 +351,7 @@ LEDGER = (
         "E15",
         "(−(2/N) Δ V)_ik = −(2/N) Σ_{j: r_ij=1} (y_ij − u_i·v_j) v_jk, and E14 likewise",
         r"\Big(-\frac{2}{N} \Delta V\Big)_{ik} ="
-        r" -\frac{2}{N} \sum_{j:\, r_{ij} = 1} (y_{ij} - u_i \cdot v_j) v_{jk}",
+        r" -\frac{2}{N} \sum_{j:\, r_{ij} = 1} (y_{ij} - u_i \cdot v_j) v_{jk} \text{, and E14 likewise}",
         GRADIENT_FORMS,
         dense.gradients_elementwise,
         {**GRADIENT_MUTANTS, "M8: sum over r_ij ≠ 1": mutants.gradients_M8_unobserved},

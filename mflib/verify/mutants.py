@@ -198,9 +198,9 @@ def gradients_factor_off_by_a_thousandth(Y, R, U, V):
 
 
 def gradients_M5_user_is_item(Y, R, U, V):
-    """M5: ∂E/∂u = ∂E/∂v."""
+    """M5: ∂E/∂u = ∂E/∂v, rows repeated or left out to make the shapes fit."""
     grad_U, grad_V = dense.gradients(Y, R, U, V)
-    return grad_V, grad_U
+    return np.resize(grad_V, U.shape), np.resize(grad_U, V.shape)
 
 
 def gradients_M8_unobserved(Y, R, U, V):

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Integers below 2⁶¹: an identity of polynomials of degree 4 that fails somewhere holds at such a random point
-# with a chance of at most 4/2⁶¹ (Schwartz and Zippel).
+# Integers up to 2⁶⁰ in size, 2⁶¹ of them: an identity of polynomials of degree 4 that fails somewhere
+# holds at such a random point with a chance of at most 4/2⁶¹ (Schwartz and Zippel).
 BITS = 61
 DEGREE = 4
 FALSE_PASS = Fraction(DEGREE, 2**BITS)
@@ -52,7 +52,7 @@ def exact_problems(rng, number=20):
     Yields
     ------
     Problem
-        Of integers below 2⁶¹ as Fractions, the hidden ratings too.
+        Of integers up to 2⁶⁰ in size as Fractions, the hidden ratings too.
     """
     cases = [(R, 2) for R in every_small_mask()]
     cases += [(R, int(rng.integers(1, 5))) for R in random_masks(rng, number)]
@@ -62,8 +62,8 @@ def exact_problems(rng, number=20):
 
 
 def fractions(rng, shape):
-    """Random integers below 2⁶¹ as Fractions."""
-    draws = rng.integers(0, 2**BITS, shape)
+    """Random integers from −2⁶⁰ to 2⁶⁰ as Fractions."""
+    draws = rng.integers(-(2 ** (BITS - 1)), 2 ** (BITS - 1), shape)
     return np.array([Fraction(int(draw)) for draw in draws.flat], dtype=object).reshape(shape)
 
 

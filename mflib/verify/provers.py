@@ -4,9 +4,9 @@ All three take a *subject*, a function of (Y, R, U, V) that returns one array or
 *reference*; each returns a `Finding`.
 
 exact
-    In Fractions the subject must equal the reference with `==`, at random integers below 2⁶¹. In floats it is
-    run at whole numbers so small that nothing rounds but the last operations, and must equal the exact
-    rational answer to 4 units in the last place.
+    In Fractions the subject must equal the reference with `==`, at random integers up to 2⁶⁰ in size. In
+    floats it is run at whole numbers so small that nothing rounds but the last operations, and must equal
+    the exact rational answer to 4 units in the last place.
 complex step
     Im E(w + i h)/h with h = 1e-200 is the derivative to rounding.
 differences
@@ -169,10 +169,10 @@ def _compare(kind, number, given, expected, error, allowed, eps=None):
         for index in np.ndindex(e.shape):
             off = error(g[index], e[index])
             compared += 1
-            if off > allowed and not detail:
+            if not off <= allowed and not detail:
                 place = f"{kind}, problem {number}, entry {list(index)}"
                 detail = f"{place}: {_short(g[index])}, not {_short(e[index])}"
-            worst = max(worst, off)
+            worst = max(worst, off if off == off else np.inf)
     return Finding(not detail, worst, worst / eps if eps else None, compared, detail)
 
 

@@ -1,10 +1,16 @@
 """Verdicts as metrics of a run, as rows of a table, as plain values for a JSON file."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict
 
 from mflib.verify import problems
 from mflib.verify.verdict import Verdict
+
+FALSE_PASS_IN_WORDS = (
+    f"exact: a false equation holds at the random points of one mask with a chance below "
+    f"2^{math.ceil(math.log2(problems.FALSE_PASS))} (Schwartz-Zippel, for functions that are polynomials)"
+)
 
 
 def metrics(verdicts: Iterable[Verdict]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mflib.runs.files import write_text
 from mflib.runs.project import InputError, find_notebook, find_params, root
-from mflib.runs.startup import spare_imports
+from mflib.runs.startup import quicken
 
 HELD, DID_NOT, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -27,7 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
         0 if it held, 1 if it did not, 2 for wrong usage or input, 130 after Ctrl-C.
     """
     given = _parser().parse_args(arguments)
-    spare_imports()
+    if arguments is None:  # the process is ours
+        quicken()
     try:
         return given.command(given)
     except InputError as error:

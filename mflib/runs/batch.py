@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 
 from mflib.runs.outcome import FAILED, Outcome
 from mflib.runs.params import Execution
-from mflib.runs.startup import spare_imports
+from mflib.runs.startup import quicken
 from mflib.runs.stop import Stop
 from mflib.runs.store import Store
 
@@ -183,7 +183,7 @@ class _Processes:
 def _work(connection: Connection, store: Store) -> None:
     """The life of a process: execute what comes until the other end is closed or a stop is asked."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    spare_imports()
+    quicken()
     with Stop((signal.SIGTERM,)) as stop:
         while not stop.asked:
             try:

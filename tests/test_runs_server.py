@@ -200,6 +200,7 @@ def test_the_page_of_a_server_is_its_own(server, recorded):
 def test_a_server_that_stops_while_a_notebook_runs_and_comes_back_loses_nothing(server, recorded):
     project, _ = recorded
     begun = project.root / "begun"
+    begun.unlink(missing_ok=True)  # of the server before
     wait = f"import time; open({str(begun)!r}, 'w').close(); time.sleep(5)"
     project.notebook("03_goes_on", RECORD, wait, parameters="seed: int = 0")
     process = project.start("run", "--notebook", "03_goes_on", MLFLOW_TRACKING_URI=server.uri)

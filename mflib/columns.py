@@ -2,12 +2,32 @@
 
 import numbers
 import sys
+from typing import NamedTuple
 
 import numpy as np
 
+from mflib import checks
 
-def finite(values, where):
-    """The values as a new float32 or float64 array, each of them finite."""
+
+class Encoded(NamedTuple):
+    """A column of labels as the distinct ones, sorted, and the place of each entry among them."""
+
+    labels: list
+    codes: np.ndarray
+
+
+# Rows looked at in one step: what a check makes of them stays in cache.
+CHUNK = 1 << 16
+
+
+def chunks(array):
+    """The array in pieces of CHUNK rows."""
+    return (array[begin : begin + CHUNK] for begin in range(0, len(array), CHUNK))
+
+
+def finite(values, where, dtype=None):
+    """The values as a float array of this dtype, each of them finite; a new one only where it must be."""
+    dtype = None if dtype is None else checks.float_dtype("dtype", dtype)
     if isinstance(values, np.ma.MaskedArray):
         raise TypeError("values is a masked array, whose mask would be lost: leave its masked rows out")
     array = np.asarray(values)
@@ -23,11 +43,24 @@ def finite(values, where):
                 raise ValueError(
                     f"{where(row)}: the rating is larger than any float, expected a finite number"
                 )
-    kept = np.array(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
-    bad = np.flatnonzero(~np.isfinite(kept))
-    if len(bad):
-        raise ValueError(f"{where(bad[0])}: the rating is {kept[bad[0]]}, expected a finite number")
+    if dtype is None:
+        dtype = np.dtype(np.float32 if array.dtype == np.float32 else np.float64)
+    with np.errstate(over="ignore"):  # found below
+        kept = array.astype(dtype, copy=False)
+    row = _first(kept, lambda chunk: ~np.isfinite(chunk))
+    if row is not None:
+        why = f", too large for {dtype}" if np.isfinite(float(array[row])) else ""
+        raise ValueError(f"{where(row)}: the rating is {array[row]}{why}, expected a finite number")
     return kept
+
+
+def _first(array, is_bad):
+    """The first row that is bad, or None."""
+    for number, chunk in enumerate(chunks(array)):
+        bad = np.flatnonzero(is_bad(chunk))
+        if len(bad):
+            return number * CHUNK + int(bad[0])
+    return None
 
 
 def one_axis(name, column, length):
@@ -52,37 +85,38 @@ def ordered(name, column, where):
             f"{name} must be numbers or dates of NumPy, got {array.dtype}: "
             "np.asarray(times, dtype='datetime64[s]') makes them of dates without a time zone"
         )
-    bad = np.flatnonzero(array != array)  # NaN and NaT
-    if len(bad):
-        raise ValueError(f"{where(bad[0])}: the time is missing ({array[bad[0]]})")
-    return array
+    row = _first(array, lambda chunk: chunk != chunk)  # NaN and NaT
+    if row is not None:
+        raise ValueError(f"{where(row)}: the time is missing ({array[row]})")
+    kind = np.dtype(np.float64) if array.itemsize > 8 else array.dtype.newbyteorder("=")
+    return array.astype(kind, copy=False)
 
 
-def _index_dtype(n_rows):
-    return np.int32 if n_rows <= np.iinfo(np.int32).max else np.int64
+def index_dtype(n_rows):
+    """The smallest signed kind that holds indices below n_rows: int32 up to 2³¹ rows."""
+    return np.dtype(np.int32 if n_rows <= 1 << 31 else np.int64)
 
 
 def indices(name, column, n_rows, where):
-    """Indices within range, in the smallest signed integer kind that holds them."""
+    """Indices within range, of whatever whole kind they are."""
     array = np.asarray(column)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise TypeError(
             f"{name}s must be whole-number indices along one axis where shape is given, "
             f"got {array.dtype} {array.shape}: leave shape out for labels"
         )
-    bad = np.flatnonzero((array < 0) | (array >= n_rows))
-    if len(bad):
+    row = _first(array, lambda chunk: (chunk < 0) | (chunk >= n_rows))
+    if row is not None:
         raise ValueError(
-            f"{where(bad[0])}: {name} {array[bad[0]]} lies outside the shape, expected 0 to {n_rows - 1}"
+            f"{where(row)}: {name} {array[row]} lies outside the shape, expected 0 to {n_rows - 1}"
         )
-    return array.astype(_index_dtype(n_rows))
+    return array
 
 
 def encode(name, column, where):
     """Distinct labels in sorted order, and each entry's place among them."""
     if isinstance(column, np.ndarray) and column.dtype.kind in "iuU":
-        labels, codes = np.unique(column, return_inverse=True)
-        return labels.tolist(), codes.astype(_index_dtype(len(labels)))
+        return _encode_array(column)
     # Python's own numbers and text, or the same labels would look different in the digest
     entries = column.tolist() if isinstance(column, np.ndarray) else column
     entries = [label.item() if isinstance(label, np.generic) else label for label in entries]
@@ -99,8 +133,31 @@ def encode(name, column, where):
     except TypeError:  # kinds that do not compare: a fixed order all the same
         labels = sorted(distinct, key=lambda label: (_kind(label), repr(label)))
     place = {label: code for code, label in enumerate(labels)}
-    codes = np.fromiter((place[label] for label in entries), _index_dtype(len(labels)), len(entries))
-    return labels, codes
+    codes = np.fromiter((place[label] for label in entries), index_dtype(len(labels)), len(entries))
+    return Encoded(labels, codes)
+
+
+def _encode_array(column):
+    """`encode` for an array of whole numbers or text, with little memory beside the codes."""
+    if column.dtype.kind in "iu":
+        low, high = int(column.min()), int(column.max())
+        if high - low < 4 * len(column):  # a table over all numbers between: two looks an entry
+            return _encode_by_table(column, low, high)
+    distinct = np.unique(np.concatenate([np.unique(chunk) for chunk in chunks(column)]))
+    kind = index_dtype(len(distinct))
+    codes = [np.searchsorted(distinct, chunk).astype(kind) for chunk in chunks(column)]
+    return Encoded(distinct.tolist(), np.concatenate(codes))
+
+
+def _encode_by_table(column, low, high):
+    wide = np.uint64 if column.dtype.kind == "u" else np.int64  # the difference need not fit into int8
+    code = np.zeros(high - low + 1, index_dtype(high - low + 1))
+    for chunk in chunks(column):
+        code[chunk.astype(wide) - wide(low)] = 1
+    distinct = np.flatnonzero(code)
+    code[distinct] = np.arange(len(distinct), dtype=code.dtype)
+    codes = [code[chunk.astype(wide) - wide(low)] for chunk in chunks(column)]
+    return Encoded([low + offset for offset in distinct.tolist()], np.concatenate(codes))
 
 
 def _kind(label):

@@ -3,17 +3,27 @@
 import csv
 import io
 import os
+from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
+import numpy as np
+
 from mflib import checks
+from mflib.columns import Encoded, encode
+
+# Bytes of a file that are read at once.
+BLOCK = 4 << 20
 
 
 class Table(NamedTuple):
     """The columns of a rating file, and how to say where a row of them stands in it."""
 
-    columns: tuple  # users, items, values, times or None
-    where: object  # row number -> "FILE, line 7"
+    users: Encoded
+    items: Encoded
+    values: np.ndarray
+    times: np.ndarray | None
+    where: Callable[[int], str]  # row number -> "FILE, line 7"
 
 
 class Layout(NamedTuple):
@@ -44,7 +54,7 @@ def read_csv(path, user, item, rating, time, layout=None):
     Returns
     -------
     Table
-        Ids as int64 where all of a column are whole numbers, else as text.
+        Ids as whole numbers where all of a column are such, of 64 bits, else as text.
 
     Raises
     ------
@@ -67,7 +77,12 @@ def read_csv(path, user, item, rating, time, layout=None):
         return f"{path}, line {_line_of(path, layout, row)}"
 
     users, items, values, times = (*_read_columns(path, layout, wanted), None)[:4]
-    return Table((users, items, values, times), where)
+    # one after the other: what is joined is freed
+    users = _encoded("user", users)
+    items = _encoded("item", items)
+    values = _joined(values)
+    times = None if times is None else _joined(times)
+    return Table(users, items, values, times, where)
 
 
 def _layout_of_header(path):
@@ -78,8 +93,11 @@ def _layout_of_header(path):
 
 
 def _read_columns(path, layout, wanted):
-    """The wanted columns as NumPy arrays: users, items, ratings and, where wanted, times."""
-    from pyarrow import ArrowInvalid, types
+    """The wanted columns as lists of Arrow arrays: users, items, ratings and, where wanted, times.
+
+    Ids are encoded block by block, so the text of the file is never there as a whole.
+    """
+    from pyarrow import ArrowInvalid, chunked_array, types
     from pyarrow import csv as arrow_csv
 
     # by position: names may repeat or be empty in the file
@@ -87,9 +105,9 @@ def _read_columns(path, layout, wanted):
     include = [str(column * layout.stride) for column in wanted]
 
     def read(kinds):
-        return arrow_csv.read_csv(
+        batches = arrow_csv.open_csv(
             path,
-            arrow_csv.ReadOptions(column_names=names, skip_rows=layout.header_lines),
+            arrow_csv.ReadOptions(column_names=names, skip_rows=layout.header_lines, block_size=BLOCK),
             arrow_csv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=bool(kinds)),
             arrow_csv.ConvertOptions(
                 include_columns=include,
@@ -97,13 +115,23 @@ def _read_columns(path, layout, wanted):
                 null_values=[""],
                 strings_can_be_null=True,
             ),
-        ).columns
+        )
+        columns = [[] for _ in include]
+        for batch in batches:
+            if any(column.null_count for column in batch.columns):
+                raise ArrowInvalid("a field is missing")
+            for position, (chunks, column) in enumerate(zip(columns, batch.columns, strict=True)):
+                chunks.append(column.dictionary_encode() if position < 2 else column)
+        if not columns[0]:
+            raise ArrowInvalid("there is no line")
+        return columns
 
     try:
         columns = read({})
-        ids_are_exact = all(types.is_int64(ids.type) or types.is_string(ids.type) for ids in columns[:2])
-        times_are_read = all(_orders(times.type) for times in columns[3:])
-        good = ids_are_exact and times_are_read and not any(column.null_count for column in columns)
+        ids_are_exact = all(
+            types.is_int64(kind) or types.is_string(kind) for kind in map(_label_kind, columns[:2])
+        )
+        good = ids_are_exact and all(_orders(times[0].type) for times in columns[3:])
     except (ArrowInvalid, OSError):
         good = False
     if not good:  # a bad line, or kinds that change within a column
@@ -112,13 +140,32 @@ def _read_columns(path, layout, wanted):
             columns = read(dict.fromkeys(include, "string"))
         except ArrowInvalid as error:
             raise ValueError(f"{path} cannot be read: {error}") from None
-        columns[:2] = (_first_that_fits(ids, ("int64",)) for ids in columns[:2])
         columns[3:] = (
-            _first_that_fits(times, ("int64", "float64", "timestamp[us]")) for times in columns[3:]
+            _first_that_fits(chunked_array(times), ("int64", "float64", "timestamp[us]")).chunks
+            for times in columns[3:]
         )
-        if not all(_orders(times.type) for times in columns[3:]):
+        if not all(_orders(times[0].type) for times in columns[3:]):
             raise ValueError(f"{path}: the times must be all numbers or all dates; or read it with time=None")
-    return [column.to_numpy() for column in columns]
+    return columns
+
+
+def _label_kind(chunks):
+    return chunks[0].type.value_type
+
+
+def _encoded(name, chunks):
+    """Encoded ids from chunks that have a dictionary each; a whole number of text is one however written."""
+    from pyarrow import chunked_array, types
+
+    chunks = chunked_array(chunks).unify_dictionaries().chunks
+    ids = _first_that_fits(chunks[0].dictionary, ("int64",))
+    ids = ids.to_numpy() if types.is_int64(ids.type) else ids.to_pylist()
+    labels, rank = encode(name, ids, where=None)  # none of them is missing
+    return Encoded(labels, np.concatenate([rank[chunk.indices.to_numpy()] for chunk in chunks]))
+
+
+def _joined(chunks):
+    return np.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in chunks])
 
 
 def _orders(kind):

@@ -144,9 +144,15 @@ def test_a_path_that_is_no_file_is_an_error(tmp_path):
         Ratings.from_csv(tmp_path)
 
 
-@pytest.mark.parametrize("n", [1, 200_000])
-def test_text_among_numbers_makes_text_of_that_column_alone(read, n):
-    """The reader guesses kinds from the first megabyte: text after it made text of both columns."""
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """The kinds of columns are guessed from the first block."""
+    monkeypatch.setattr(readers, "BLOCK", 1 << 12)
+
+
+@pytest.mark.parametrize("n", [1, 2000])
+def test_text_among_numbers_makes_text_of_that_column_alone(read, n, small_blocks):
+    """Text after the block from which kinds are guessed made text of both columns."""
     ratings = read(HEADER + "".join(f"{user},31,3,4\n" for user in range(n)) + "bob,31,3,4\n")
     assert (ratings.user_labels[0], ratings.user_labels[-1], ratings.item_labels) == ("0", "bob", [31])
 
@@ -177,9 +183,30 @@ def test_times_are_numbers_or_dates(read, written, expected):
     assert time == expected
 
 
-def test_times_that_turn_to_fractions_late_are_read(read):
-    lines = "".join(f"{user},31,3,{user}\n" for user in range(200_000))
-    np.testing.assert_array_equal(read(HEADER + lines + "200000,31,3,0.5\n").times[-2:], [199_999, 0.5])
+def test_times_that_turn_to_fractions_late_are_read(read, small_blocks):
+    lines = "".join(f"{user},31,3,{user}\n" for user in range(2000))
+    np.testing.assert_array_equal(read(HEADER + lines + "2000,31,3,0.5\n").times[-2:], [1999, 0.5])
+
+
+@pytest.mark.parametrize("users", [range(2000), [f"u{user}" for user in range(2000)]])
+def test_ids_are_the_same_whatever_blocks_they_are_read_in(read, users, monkeypatch):
+    content = HEADER + "".join(f"{user},{row % 7},3,4\n" for row, user in enumerate(users))
+    whole = read(content)
+    monkeypatch.setattr(readers, "BLOCK", 1 << 10)
+    assert read(content).digest == whole.digest
+    assert whole.user_labels == sorted(users)
+
+
+def test_whole_numbers_are_one_id_however_they_are_written(read):
+    """Text further down makes all of the column text at first, where 7 and 007 differ."""
+    with pytest.raises(ValueError, match="line 4: user 7 has rated item 31 already"):
+        read(HEADER + "7,31,3,0.5\n8,31,3,4\n007,31,3,4\n")
+
+
+def test_values_are_kept_in_the_kind_asked_for(read):
+    assert (read(GOOD, dtype="float32").values.dtype, read(GOOD).values.dtype) == (np.float32, np.float64)
+    with pytest.raises(ValueError, match=r"line 2: the rating is 1e\+300, too large for float32"):
+        read(HEADER + "1,31,1e300,4\n", dtype=np.float32)
 
 
 def test_times_are_read_where_asked_for_and_there(read):
@@ -192,9 +219,12 @@ def test_times_are_read_where_asked_for_and_there(read):
 def test_layouts_without_a_header_are_read(tmp_path, layout, between):
     path = tmp_path / "u.data"
     path.write_text("196\t242\t3\t881250949\n186\t302\t4.5\t891717742\n".replace("\t", between))
-    users, items, values, times = readers.read_csv(path, *layout.names, layout=layout).columns
-    np.testing.assert_array_equal(np.c_[users, items, values], [[196, 242, 3], [186, 302, 4.5]])
-    np.testing.assert_array_equal(times, [881250949, 891717742])
+    table = readers.read_csv(path, *layout.names, layout=layout)
+    assert (table.users.labels, table.items.labels) == ([186, 196], [242, 302])
+    np.testing.assert_array_equal(
+        np.c_[table.users.codes, table.items.codes, table.values], [[1, 0, 3], [0, 1, 4.5]]
+    )
+    np.testing.assert_array_equal(table.times, [881250949, 891717742])
 
 
 @pytest.mark.parametrize(("layout", "between"), [(readers.U_DATA, "\t"), (readers.DOUBLE_COLON, "::")])

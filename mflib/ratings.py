@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mflib import checks, columns, readers
+from mflib import checks, columns, readers, storage
 from mflib.orders import Orders
 
 
@@ -223,6 +223,58 @@ class Ratings(Orders):
         Ratings: 2 users × 1 items, 2 ratings (100% of all)
         """
         return cls.from_table(readers.read_csv(path, user, item, rating, time), dtype)
+
+    def save(self, path):
+        """Write the ratings to a file that `load` opens at once; what stood there is replaced.
+
+        Parameters
+        ----------
+        path : str or path
+            An uncompressed .npz, so `numpy.load` reads its arrays too.
+
+        Raises
+        ------
+        OSError
+            Where the file cannot be written; what stood there before is as it was.
+        TypeError
+            Where a label is no number, text, bytes, or tuple of these.
+        """
+        storage.save(path, self)
+
+    @classmethod
+    def load(cls, path, verify=False):
+        """Ratings from a file of `save`, mapped into memory: read from the disk as they are used.
+
+        Parameters
+        ----------
+        path : str or path
+            Not to be changed while these ratings are in use; `save` to the same path is no change.
+        verify : bool
+            Read all of the file at once, and compare its check sums and its two orders. Without, pointers and
+            indices are checked, so no file makes a kernel read elsewhere, but a wrong value goes unnoticed.
+
+        Returns
+        -------
+        Ratings
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            Where there is no such file, or it is damaged.
+
+        Notes
+        -----
+        Reads the indices, 8 of the 16 bytes a rating with float32; memory is that of the labels.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "mine.npz")
+        >>> Ratings.from_arrays(["ann", "bob"], ["Alien", "Alien"], [5, 3]).save(path)
+        >>> Ratings.load(path)
+        Ratings: 2 users × 1 items, 2 ratings (100% of all)
+        """
+        return cls._of(*storage.load(path, verify))
 
     @classmethod
     def from_table(cls, table, dtype=None):

@@ -61,10 +61,7 @@ def read_csv(path, user, item, rating, time, layout=None):
     FileNotFoundError, ValueError
         Where there is no such file, it is empty, lacks a column, or has a bad line, which the message names.
     """
-    path = os.fspath(path)
-    if not os.path.isfile(path):
-        what = "is a folder, not a file" if os.path.isdir(path) else "does not exist"
-        raise FileNotFoundError(f"{path} {what}: give the path of a file with one rating a line")
+    path = existing_file(path, "with one rating a line")
     layout = layout or _layout_of_header(path)
     for argument, name in (("user", user), ("item", item), ("rating", rating)):
         checks.column(argument, name, layout.names, path)
@@ -83,6 +80,15 @@ def read_csv(path, user, item, rating, time, layout=None):
     values = _joined(values)
     times = None if times is None else _joined(times)
     return Table(users, items, values, times, where)
+
+
+def existing_file(path, what):
+    """The path as text, or FileNotFoundError: give the path of a file `what`."""
+    path = os.fspath(path)
+    if not os.path.isfile(path):
+        found = "is a folder, not a file" if os.path.isdir(path) else "does not exist"
+        raise FileNotFoundError(f"{path} {found}: give the path of a file {what}")
+    return path
 
 
 def _layout_of_header(path):

@@ -85,6 +85,12 @@ def first_repeat(starts, indices):
     return _first_not_ascending(starts, indices)
 
 
+def agree(by_user, by_item):
+    """Whether two orders, with valid starts and indices, are those of the same ratings, each pair once."""
+    heads = by_item[0][:-1].copy()
+    return first_repeat(*by_user[:2]) < 0 and _agree(*by_user, *by_item, heads)
+
+
 def _transpose(by_user, item_starts, users, values):
     starts, items, user_values = by_user
     _place_rows(starts, items, item_starts[:-1].copy(), users)
@@ -135,3 +141,16 @@ def _first_not_ascending(starts, indices):
             if indices[p] <= indices[p - 1]:
                 return p
     return -1
+
+
+@compiled(nogil=True)
+def _agree(user_starts, items, values, item_starts, users, item_values, heads):
+    """Whether going through the ratings by user finds each at the head of its item."""
+    for row in range(len(user_starts) - 1):
+        for p in range(user_starts[row], user_starts[row + 1]):
+            item = items[p]
+            place = heads[item]
+            if place == item_starts[item + 1] or users[place] != row or item_values[place] != values[p]:
+                return False
+            heads[item] = place + 1
+    return True

@@ -201,3 +201,29 @@ def test_ml_latest_small_is_what_its_readme_says(movielens_folder):
     assert titles[ratings.item_labels[0]] == "Toy Story (1995)"
     assert ratings.user_counts.min() >= 20
     assert 8e8 < ratings.times.min() < ratings.times.max() < 2e9
+
+
+@pytest.mark.parametrize("skew", [0.0, 1.2, 2.0])
+def test_half_of_all_places_can_be_planted_however_uneven(skew):
+    """Rare pairs were drawn for again and again: a thousand users and items took a minute."""
+    ratings, U, V = datasets.planted(200, 200, 20_000, n_factors=2, noise=0, skew=skew)
+    assert ratings.n_ratings == 20_000
+    np.testing.assert_array_equal(ratings.values, np.sum(U[ratings.users] * V[ratings.items], axis=1))
+
+
+def test_pairs_that_are_not_drawn_one_by_one_come_as_if_they_were(monkeypatch):
+    """Two of six places are drawn next, one is there already; blocks of one user each."""
+    monkeypatch.setattr(datasets.columns, "CHUNK", 1)
+    weights, seen = (np.array([8.0, 1.0, 2.0]), np.array([3.0, 1.0])), np.array([0])
+    w = np.outer(*weights).ravel()
+    w[seen] = 0
+    first = w / w.sum()
+    expected = [
+        first[c] + sum(first[o] * w[c] / (w.sum() - w[o]) for o in range(1, 6) if o != c) for c in range(6)
+    ]
+    rng = np.random.default_rng(0)
+    drawn = [datasets._first_drawn(weights, seen, 2, rng) for _ in range(4000)]
+    np.testing.assert_allclose(
+        np.bincount(np.concatenate(drawn)) / 4000, np.array(expected) * (w > 0), atol=0.03
+    )
+    assert all(len(set(pair)) == 2 for pair in drawn)

@@ -224,11 +224,9 @@ def movielens(path=None):
     """
     source = movielens_file(path)
     layout, titles_name = _LAYOUTS.get(source.name, (None, "movies.csv"))
-    table = readers.read_csv(source, "userId", "movieId", "rating", "timestamp", layout)
+    ratings = Ratings.from_table(readers.read_csv(source, "userId", "movieId", "rating", "timestamp", layout))
     titles = source.with_name(titles_name)
-    return MovieLens(
-        Ratings.from_table(table), readers.read_titles(titles) if titles.exists() else {}, source
-    )
+    return MovieLens(ratings, readers.read_titles(titles) if titles.exists() else {}, source)
 
 
 def movielens_file(path=None):

@@ -279,10 +279,11 @@ class Ratings(Orders):
     @classmethod
     def from_table(cls, table, dtype=None):
         """Ratings from what `readers.read_csv` returns; errors name the line of the file."""
-        values = columns.finite(table.values, table.where, dtype)
-        times = None if table.times is None else columns.ordered("times", table.times, table.where)
-        labels = table.users.labels, table.items.labels
-        return cls._from_codes(table.users.codes, table.items.codes, values, times, labels, table.where)
+        users, items, values, times, where = table
+        del table  # whose values may be freed then
+        values = columns.finite(values, where, dtype)
+        times = None if times is None else columns.ordered("times", times, where)
+        return cls._from_codes(users.codes, items.codes, values, times, (users.labels, items.labels), where)
 
     @classmethod
     def _from_columns(cls, users, items, values, times, shape, where, dtype):

@@ -13,7 +13,7 @@ from mflib import checks
 from mflib.columns import Encoded, encode
 
 # Bytes of a file that are read at once.
-BLOCK = 4 << 20
+BLOCK = 16 << 20
 
 
 class Table(NamedTuple):
@@ -74,7 +74,7 @@ def read_csv(path, user, item, rating, time, layout=None):
         return f"{path}, line {_line_of(path, layout, row)}"
 
     users, items, values, times = (*_read_columns(path, layout, wanted), None)[:4]
-    # one after the other: what is joined is freed
+    # one after the other: what is joined is freed before the next
     users = _encoded("user", users)
     items = _encoded("item", items)
     values = _joined(values)
@@ -171,7 +171,13 @@ def _encoded(name, chunks):
 
 
 def _joined(chunks):
-    return np.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in chunks])
+    """One array of the chunks, whose memory pyarrow would keep for later."""
+    from pyarrow import default_memory_pool
+
+    whole = np.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in chunks])
+    chunks.clear()
+    default_memory_pool().release_unused()
+    return whole
 
 
 def _orders(kind):

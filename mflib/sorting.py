@@ -38,13 +38,14 @@ def both_orders(users, items, values, times, shape):
 
     # rows → by item → by user: the second pass keeps the order of the first within each user
     _place_chunks(items, kept_items.dtype, users, item_starts, kept_users)
-    _place_chunks(items, kept_items.dtype, values, item_starts, item_values)
-    if times is not None:
+    if times is not None:  # before the rest, so that what is moved in between is freed before
         bits = f"u{times.itemsize}"  # of whatever kind: only moved
         moved, kept_times = np.empty(N, bits), np.empty(N, times.dtype)
         _place_chunks(items, kept_items.dtype, times.view(bits), item_starts, moved)
         _place(kept_users, moved, user_starts[:-1].copy(), kept_times.view(bits))
         times = kept_times
+        del moved
+    _place_chunks(items, kept_items.dtype, values, item_starts, item_values)
     _place_rows(item_starts, kept_users, user_starts[:-1].copy(), kept_items)
     _place(kept_users, item_values, user_starts[:-1].copy(), user_values)
 

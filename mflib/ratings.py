@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mflib import checks, columns, readers, storage
+from mflib import checks, columns, readers
 from mflib.orders import Orders
 
 
@@ -239,6 +239,8 @@ class Ratings(Orders):
         TypeError
             Where a label is no number, text, bytes, or tuple of these.
         """
+        from mflib import storage
+
         storage.save(path, self)
 
     @classmethod
@@ -274,6 +276,8 @@ class Ratings(Orders):
         >>> Ratings.load(path)
         Ratings: 2 users × 1 items, 2 ratings (100% of all)
         """
+        from mflib import storage
+
         return cls._of(*storage.load(path, verify))
 
     @classmethod

@@ -8,6 +8,7 @@ import ast
 import json
 import mmap
 import os
+import struct
 import tempfile
 import zipfile
 from contextlib import contextmanager
@@ -30,18 +31,21 @@ def save(path, ratings):
     about = {"format": FORMAT}
     for name in ("user_labels", "item_labels"):
         about[name] = _labels_as_json(name, getattr(ratings, name))
-    arrays = {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
-    arrays |= {name: getattr(ratings, name) for name in (*BY_USER, *BY_ITEM)}
+    arrays = {name: getattr(ratings, name) for name in (*BY_USER, *BY_ITEM)}
     if ratings.times is not None:
         arrays["times"] = ratings.times
+    write(path, about, arrays)
+
+
+def write(path, about, arrays):
+    """Write a .npz of aligned arrays, and what JSON says about them."""
+    arrays = {"about": np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays}
     with _written_whole(os.fspath(path)) as file, zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy")  # dated 1980: the same ratings make the same file
             begin = file.tell() + _LOCAL_HEADER + len(entry.filename) + 4 + _ZIP64
             padding = bytes(-begin % _ALIGNMENT)
-            entry.extra = b"".join(
-                [_PADDING.to_bytes(2, "little"), len(padding).to_bytes(2, "little"), padding]
-            )
+            entry.extra = struct.pack("<HH", _PADDING, len(padding)) + padding
             with archive.open(entry, "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
 
@@ -108,9 +112,9 @@ def _mapped(file, verify):
                     raise ValueError(f"{entry.filename} is no array of version 1.0")
                 shape, _, dtype = np.lib.format.read_array_header_1_0(member)
                 head = member.tell()
-            lengths = mapped[entry.header_offset + 26 : entry.header_offset + _LOCAL_HEADER]
-            begin = entry.header_offset + _LOCAL_HEADER + head
-            begin += int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
+            # as zipfile has just read it: a name and extra fields stand before the content
+            name_and_extra = struct.unpack_from("<HH", mapped, entry.header_offset + _LOCAL_HEADER - 4)
+            begin = entry.header_offset + _LOCAL_HEADER + sum(name_and_extra) + head
             if dtype.kind not in "iufM" or len(shape) != 1 or begin % dtype.alignment:
                 raise ValueError(
                     f"{entry.filename} is no aligned column of numbers or dates: {dtype} {shape}"

@@ -28,8 +28,7 @@ def chunks(array):
 def finite(values, where, dtype=None):
     """The values as a float array of this dtype, each of them finite; a new one only where it must be."""
     dtype = None if dtype is None else checks.float_dtype("dtype", dtype)
-    if isinstance(values, np.ma.MaskedArray):
-        raise TypeError("values is a masked array, whose mask would be lost: leave its masked rows out")
+    _refuse_mask("values", values)
     array = np.asarray(values)
     if array.ndim != 1:
         raise ValueError(f"values must have one axis, one entry a rating, got shape {array.shape}")
@@ -54,6 +53,11 @@ def finite(values, where, dtype=None):
     return kept
 
 
+def _refuse_mask(name, array):
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost: leave its masked rows out")
+
+
 def _first(array, is_bad):
     """The first row that is bad, or None."""
     for number, chunk in enumerate(chunks(array)):
@@ -67,6 +71,7 @@ def one_axis(name, column, length):
     """The column with its length checked; a list stays a list, or NumPy would make text of mixed labels."""
     if hasattr(column, "to_numpy"):  # of pandas
         column = column.to_numpy()
+    _refuse_mask(name, column)
     if isinstance(column, str) or not hasattr(column, "__iter__"):
         raise TypeError(f"{name} must hold one entry a rating, got {column!r} ({type(column).__name__})")
     column = column if isinstance(column, np.ndarray) else list(column)

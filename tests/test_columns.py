@@ -189,6 +189,15 @@ def test_masked_values_are_refused_and_not_taken_for_ratings():
         Ratings.from_arrays([0, 1], [0, 0], np.ma.array([5.0, 3.0], mask=[0, 1]), shape=(2, 1))
 
 
+@pytest.mark.parametrize("name", ["users", "items", "times"])
+def test_masked_columns_are_refused_with_or_without_a_shape(name):
+    """Masked labels used to become rows of their own, out of what stood behind the mask."""
+    masked = {name: np.ma.array([1, 0], mask=[0, 1])}
+    for more in ({}, {"shape": (2, 2)}):
+        with pytest.raises(TypeError, match=f"{name} is a masked array, whose mask would be lost"):
+            Ratings.from_arrays(**{"users": [0, 1], "items": [0, 1], "values": [5, 3], **masked, **more})
+
+
 def test_integer_beyond_every_float_names_its_row():
     with pytest.raises(ValueError, match="row 1: the rating is larger than any float"):
         Ratings.from_arrays([0, 1], [0, 0], [5, 10**400], shape=(2, 1))

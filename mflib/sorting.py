@@ -6,7 +6,7 @@ Import this module where it is used: its kernels load Numba.
 
 import numpy as np
 
-from mflib.columns import CHUNK, chunks, index_dtype
+from mflib.columns import chunks, index_dtype
 from mflib.compiled import compiled
 
 
@@ -100,9 +100,8 @@ def _transpose(by_user, item_starts, users, values):
 
 def _place_chunks(keys, kind, payload, starts, out):
     heads = starts[:-1].copy()
-    for begin in range(0, len(keys), CHUNK):
-        chunk = slice(begin, begin + CHUNK)
-        _place(keys[chunk].astype(kind), payload[chunk].astype(out.dtype), heads, out)
+    for some_keys, some in zip(chunks(keys), chunks(payload), strict=True):
+        _place(some_keys.astype(kind), some.astype(out.dtype), heads, out)
 
 
 # Indices are never negative: as unsigned ones they are not compared with 0 before each use.

@@ -6,7 +6,8 @@ import sys
 
 import mflib
 
-HEAVY = ("mlflow", "papermill", "matplotlib", "pandas", "scipy", "pyarrow", "tqdm", "dask", "numba")
+HEAVY = ("mlflow", "papermill", "matplotlib", "pandas", "scipy", "pyarrow", "numba", "llvmlite")
+HEAVY += ("tqdm", "yaml", "jinja2", "IPython", "nbformat", "sqlalchemy", "zipfile", "sklearn", "dask")
 
 
 def test_importing_mflib_loads_nothing_heavy():

@@ -53,6 +53,9 @@ def test_offsets_and_orders_gather_the_rows_of_each_user_and_item(kind):
         own = ratings.by_item[ratings.item_starts[j] : ratings.item_starts[j + 1]]
         np.testing.assert_array_equal(ratings.users[own], np.flatnonzero(p.R[:, j]))
         np.testing.assert_array_equal(ratings.values[own], p.Y[p.R[:, j] == 1, j])
+        own = slice(ratings.item_starts[j], ratings.item_starts[j + 1])
+        np.testing.assert_array_equal(ratings.users_by_item[own], np.flatnonzero(p.R[:, j]))
+        np.testing.assert_array_equal(ratings.values_by_item[own], p.Y[p.R[:, j] == 1, j])
     np.testing.assert_array_equal(ratings.user_counts, p.R.sum(axis=1))
     np.testing.assert_array_equal(ratings.item_counts, p.R.sum(axis=0))
 
@@ -221,6 +224,30 @@ def test_float32_is_exact_in_float64_so_the_digest_is_that_of_the_values():
         Ratings.from_arrays([1], [1], [0.1]).astype("float32").digest
         != Ratings.from_arrays([1], [1], [0.1]).digest
     )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_values_are_kept_in_the_dtype_asked_for(dtype):
+    Y, R, *_ = problem("small", "float64" if dtype == "float32" else "float32")
+    users, items = np.nonzero(R)
+    made = [
+        Ratings.from_arrays(users, items, Y[users, items], shape=Y.shape, dtype=dtype),
+        Ratings.from_dense(Y, R, dtype=dtype),
+        Ratings.from_scipy(scipy.sparse.coo_array((Y[users, items], (users, items)), Y.shape), dtype=dtype),
+    ]
+    assert len({ratings.digest for ratings in made}) == 1
+    frame = Ratings.from_frame(FRAME, dtype=dtype)
+    assert {ratings.values.dtype for ratings in [*made, frame]} == {np.dtype(dtype)}
+    assert {ratings.values_by_item.dtype for ratings in [*made, frame]} == {np.dtype(dtype)}
+
+
+def test_a_value_too_large_for_float32_is_refused():
+    """It became infinity, and the loss with it."""
+    message = r"(row|rating) 1: the rating is 1e\+39, too large for float32, expected a finite number"
+    with pytest.raises(ValueError, match=message):
+        Ratings.from_arrays([1, 2], [1, 2], [1, 1e39], dtype="float32")
+    with pytest.raises(ValueError, match=message):
+        Ratings.from_arrays([1, 2], [1, 2], [1, 1e39]).astype("float32")
 
 
 @pytest.mark.parametrize("dtype", [int, "float16", "foo", None])

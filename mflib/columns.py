@@ -149,20 +149,23 @@ def _encode_array(column):
         if high - low < 4 * len(column):  # a table over all numbers between: two looks an entry
             return _encode_by_table(column, low, high)
     distinct = np.unique(np.concatenate([np.unique(chunk) for chunk in chunks(column)]))
-    kind = index_dtype(len(distinct))
-    codes = [np.searchsorted(distinct, chunk).astype(kind) for chunk in chunks(column)]
-    return Encoded(distinct.tolist(), np.concatenate(codes))
+    codes = np.empty(len(column), index_dtype(len(distinct)))
+    for place, chunk in zip(chunks(codes), chunks(column), strict=True):
+        place[:] = np.searchsorted(distinct, chunk)
+    return Encoded(distinct.tolist(), codes)
 
 
 def _encode_by_table(column, low, high):
     wide = np.uint64 if column.dtype.kind == "u" else np.int64  # the difference need not fit into int8
-    code = np.zeros(high - low + 1, index_dtype(high - low + 1))
+    table = np.zeros(high - low + 1, index_dtype(high - low + 1))
     for chunk in chunks(column):
-        code[chunk.astype(wide) - wide(low)] = 1
-    distinct = np.flatnonzero(code)
-    code[distinct] = np.arange(len(distinct), dtype=code.dtype)
-    codes = [code[chunk.astype(wide) - wide(low)] for chunk in chunks(column)]
-    return Encoded([low + offset for offset in distinct.tolist()], np.concatenate(codes))
+        table[chunk.astype(wide) - wide(low)] = 1
+    distinct = np.flatnonzero(table)
+    table[distinct] = np.arange(len(distinct), dtype=table.dtype)
+    codes = np.empty(len(column), table.dtype)
+    for place, chunk in zip(chunks(codes), chunks(column), strict=True):
+        place[:] = table[chunk.astype(wide) - wide(low)]
+    return Encoded([low + offset for offset in distinct.tolist()], codes)
 
 
 def _kind(label):

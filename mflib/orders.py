@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mflib import checks, columns
+from mflib import checks, columns, sorting
 
 
 class Split(NamedTuple):
@@ -122,9 +122,7 @@ class Orders:
 
         Not kept, because values and users by item are: made anew at each use, in O(N).
         """
-        from mflib import sorting
-
-        return _read_only(sorting.permutation(self.items, self.item_starts))
+        return _read_only(sorting.permutation(self.items, self.shape[1]))
 
     @property
     def user_counts(self):
@@ -199,8 +197,6 @@ class Orders:
         TypeError, ValueError
             Where rows are no positions or none, one comes twice, or a mask is not of one entry a rating.
         """
-        from mflib import sorting
-
         rows = np.asarray(rows)
         if rows.dtype == bool:
             if rows.shape != self.values.shape:

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mflib import checks, columns, readers
+from mflib import checks, columns, readers, sorting
 from mflib.orders import Orders
 
 
@@ -313,13 +313,11 @@ class Ratings(Orders):
     @classmethod
     def _from_codes(cls, users, items, values, times, labels, where, shape=None):
         """Sort, and see that no pair comes twice."""
-        from mflib import sorting  # loads Numba
-
         shape = shape or tuple(map(len, labels))
         by_user, by_item, times = sorting.both_orders(users, items, values, times, shape)
         ratings = cls._of(by_user, by_item, times, *labels)
-        again = sorting.first_repeat(ratings.user_starts, ratings.items)
-        if again >= 0:
+        again = sorting.first_repeat(by_user)
+        if again is not None:
             u, i = int(np.searchsorted(ratings.user_starts, again, side="right")) - 1, ratings.items[again]
             first, second = np.flatnonzero((users == u) & (items == i))[:2]
             user, item = (labels[0][u], labels[1][i]) if labels[0] else (u, i)

@@ -1,13 +1,12 @@
-"""Both orders of ratings by counting: each row's entries are counted, then each entry goes to its place.
+"""Both orders of ratings, by counting: each row's entries are counted, then each entry goes to its place.
 
-No comparison sort enters, so the cost is O(N + n + m), and beside the result nothing of length N is made.
-Import this module where it is used: its kernels load Numba.
+SciPy's change from sparse rows to sparse columns is such a sort, which keeps the order within a key. No
+comparison enters, so the cost is O(N + n + m), and beside the result little of length N is made.
 """
 
 import numpy as np
 
-from mflib.columns import chunks, index_dtype
-from mflib.compiled import compiled
+from mflib.columns import index_dtype
 
 
 def both_orders(users, items, values, times, shape):
@@ -31,126 +30,55 @@ def both_orders(users, items, values, times, shape):
         In the order by user.
     """
     n, m = shape
-    N = len(values)
-    user_starts, item_starts = starts_of(users, n), starts_of(items, m)
-    kept_users, kept_items = np.empty(N, index_dtype(n)), np.empty(N, index_dtype(m))
-    user_values, item_values = np.empty(N, values.dtype), np.empty(N, values.dtype)
+    items = items.astype(index_dtype(m), copy=False)
 
-    # rows → by item → by user: the second pass keeps the order of the first within each user
-    _place_chunks(items, kept_items.dtype, users, item_starts, kept_users)
-    if times is not None:  # before the rest, so that what is moved in between is freed before
-        bits = f"u{times.itemsize}"  # of whatever kind: only moved
-        moved, kept_times = np.empty(N, bits), np.empty(N, times.dtype)
-        _place_chunks(items, kept_items.dtype, times.view(bits), item_starts, moved)
-        _place(kept_users, moved, user_starts[:-1].copy(), kept_times.view(bits))
-        times = kept_times
-        del moved
-    _place_chunks(items, kept_items.dtype, values, item_starts, item_values)
-    _place_rows(item_starts, kept_users, user_starts[:-1].copy(), kept_items)
-    _place(kept_users, item_values, user_starts[:-1].copy(), user_values)
+    # rows → by item → by user: the second step keeps the order of the first within each user
+    item_starts, users = _sorted(items, users.astype(index_dtype(n), copy=False), m)
+    if times is not None:
+        bits = times.view(f"i{times.itemsize}")  # of whatever kind: only moved
+        times = _sorted(users, _sorted(items, bits, m)[1], n)[1].view(times.dtype)
+    values = _sorted(items, values, m)[1]
+    by_user = transposed((item_starts, users, values), n)
 
     # and back, which sorts the users of each item
-    by_user = user_starts, kept_items, user_values
-    _transpose(by_user, item_starts, kept_users, item_values)
-    return by_user, (item_starts, kept_users, item_values), times
+    del users, values
+    return by_user, transposed(by_user, m), times
 
 
-def transposed(by_user, n_items):
-    """The order by item of ratings in the order by user: (starts, users, values)."""
-    starts, items, values = by_user
-    item_starts = starts_of(items, n_items)
-    users = np.empty(len(items), index_dtype(len(starts) - 1))
-    by_item = item_starts, users, np.empty_like(values)
-    _transpose(by_user, *by_item)
-    return by_item
+def transposed(order, n_columns):
+    """The other order of entries in one: (starts, indices, values) of the columns from those of the rows."""
+    from scipy.sparse import csr_array  # a tenth of a second, so not at import
+
+    starts, indices, values = order
+    n_rows = len(starts) - 1
+    other = csr_array((values, indices, starts), shape=(n_rows, n_columns)).tocsc()
+    indices = other.indices.astype(index_dtype(n_rows), copy=False)
+    return other.indptr.astype(np.int64, copy=False), indices, other.data
 
 
-def permutation(items, item_starts):
+def permutation(items, n_items):
     """Where the ratings by item stand in the order by user."""
-    places = np.empty(len(items), index_dtype(len(items)))
-    _place(items, np.arange(len(items), dtype=places.dtype), item_starts[:-1].copy(), places)
-    return places
+    return _sorted(items, np.arange(len(items), dtype=index_dtype(len(items))), n_items)[1]
 
 
-def starts_of(rows, n_rows):
-    """Where each row's entries begin once they are sorted: offsets of length n_rows + 1."""
-    starts = np.zeros(n_rows + 1, np.int64)
-    kind = index_dtype(n_rows)
-    for chunk in chunks(rows):
-        _count(chunk.astype(kind), starts[1:])
-    return np.cumsum(starts, out=starts)
-
-
-def first_repeat(starts, indices):
-    """The first position whose index is not above that before it in its row; −1 where there is none."""
-    return _first_not_ascending(starts, indices)
+def first_repeat(order):
+    """The first position whose index is not above that before it in its row; None where there is none."""
+    starts, indices, _ = order
+    not_above = 1 + np.flatnonzero(indices[1:] <= indices[:-1])
+    repeats = np.setdiff1d(not_above, starts)  # a row may begin with any index
+    return int(repeats[0]) if len(repeats) else None
 
 
 def agree(by_user, by_item):
     """Whether two orders, with valid starts and indices, are those of the same ratings, each pair once."""
-    heads = by_item[0][:-1].copy()
-    return first_repeat(*by_user[:2]) < 0 and _agree(*by_user, *by_item, heads)
+    expected = transposed(by_user, len(by_item[0]) - 1)
+    return first_repeat(by_user) is None and all(map(np.array_equal, expected, by_item))
 
 
-def _transpose(by_user, item_starts, users, values):
-    starts, items, user_values = by_user
-    _place_rows(starts, items, item_starts[:-1].copy(), users)
-    _place(items, user_values, item_starts[:-1].copy(), values)
+def _sorted(keys, payload, n_rows):
+    """The starts of each key and what stands beside the keys, sorted by them: as one row of a matrix."""
+    from scipy.sparse import csr_array
 
-
-def _place_chunks(keys, kind, payload, starts, out):
-    heads = starts[:-1].copy()
-    for some_keys, some in zip(chunks(keys), chunks(payload), strict=True):
-        _place(some_keys.astype(kind), some.astype(out.dtype), heads, out)
-
-
-# Indices are never negative: as unsigned ones they are not compared with 0 before each use.
-
-
-@compiled(nogil=True)
-def _count(rows, counts):
-    for p in range(len(rows)):
-        counts[np.uint64(rows[p])] += 1
-
-
-@compiled(nogil=True)
-def _place(keys, payload, heads, out):
-    """Move each entry to the head of its row, which moves on by one."""
-    for p in range(len(keys)):
-        row = np.uint64(keys[p])
-        place = heads[row]
-        heads[row] = place + 1
-        out[np.uint64(place)] = payload[p]
-
-
-@compiled(nogil=True)
-def _place_rows(starts, keys, heads, out):
-    """As `_place`, of the number of the row in which the entry stands."""
-    for row in range(len(starts) - 1):
-        for p in range(starts[row], starts[row + 1]):
-            key = np.uint64(keys[np.uint64(p)])
-            place = heads[key]
-            heads[key] = place + 1
-            out[np.uint64(place)] = row
-
-
-@compiled(nogil=True)
-def _first_not_ascending(starts, indices):
-    for row in range(len(starts) - 1):
-        for p in range(starts[row] + 1, starts[row + 1]):
-            if indices[p] <= indices[p - 1]:
-                return p
-    return -1
-
-
-@compiled(nogil=True)
-def _agree(user_starts, items, values, item_starts, users, item_values, heads):
-    """Whether going through the ratings by user finds each at the head of its item."""
-    for row in range(len(user_starts) - 1):
-        for p in range(user_starts[row], user_starts[row + 1]):
-            item = items[p]
-            place = heads[item]
-            if place == item_starts[item + 1] or users[place] != row or item_values[place] != values[p]:
-                return False
-            heads[item] = place + 1
-    return True
+    row = np.array([0, len(keys)], dtype=keys.dtype)
+    columns = csr_array((payload, keys, row), shape=(1, n_rows)).tocsc()
+    return columns.indptr, columns.data

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from mflib import sorting
 from mflib.readers import existing_file
 
 FORMAT = 1
@@ -137,11 +138,8 @@ def _check(by_user, by_item, verify):
             raise ValueError("the starts of the rows do not ascend")
         if indices.dtype not in (np.int32, np.int64) or indices.min() < 0 or indices.max() >= n_rows:
             raise ValueError("an index lies outside the shape")
-    if verify:
-        from mflib import sorting  # loads Numba
-
-        if not (np.isfinite(values).all() and sorting.agree(by_user, by_item)):
-            raise ValueError("a rating is not finite, or the two orders are not of the same ratings")
+    if verify and not (np.isfinite(values).all() and sorting.agree(by_user, by_item)):
+        raise ValueError("a rating is not finite, or the two orders are not of the same ratings")
 
 
 def _checked_times(times, length):

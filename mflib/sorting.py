@@ -51,6 +51,7 @@ def transposed(order, n_columns):
 
     starts, indices, values = order
     n_rows = len(starts) - 1
+    starts = starts.astype(index_dtype(len(indices) + 1), copy=False)  # 64 bits would make all indices such
     other = csr_array((values, indices, starts), shape=(n_rows, n_columns)).tocsc()
     indices = other.indices.astype(index_dtype(n_rows), copy=False)
     return other.indptr.astype(np.int64, copy=False), indices, other.data
@@ -79,6 +80,6 @@ def _sorted(keys, payload, n_rows):
     """The starts of each key and what stands beside the keys, sorted by them: as one row of a matrix."""
     from scipy.sparse import csr_array
 
-    row = np.array([0, len(keys)], dtype=keys.dtype)
+    row = np.array([0, len(keys)], dtype=index_dtype(len(keys) + 1))
     columns = csr_array((payload, keys, row), shape=(1, n_rows)).tocsc()
     return columns.indptr, columns.data

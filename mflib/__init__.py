@@ -3,7 +3,7 @@
 from mflib import datasets, dense, metrics
 from mflib.descent import Descent, DivergenceError, descend, random_factors
 from mflib.ratings import Ratings
-from mflib.sparse import gradients, loss, loss_and_gradients, predict_pairs
+from mflib.sparse import gradients, loss, loss_and_gradients, predict_pairs, top_n
 
 __version__ = "0.1.0"
 
@@ -20,4 +20,5 @@ __all__ = [
     "metrics",
     "predict_pairs",
     "random_factors",
+    "top_n",
 ]

@@ -51,8 +51,10 @@ def float_factors(U, V, shape=None):
 
 
 def ratings(name, value):
-    """Check that `value` is `Ratings`."""
-    if not (hasattr(value, "users") and hasattr(value, "items") and hasattr(value, "values")):
+    """Check that `value` is `Ratings`: kernels trust the indices of these alone."""
+    from mflib.ratings import Ratings  # which imports this module
+
+    if not isinstance(value, Ratings):
         raise TypeError(
             f"{name} must be Ratings, got {type(value).__name__}: make them with Ratings.from_arrays, "
             "from_dense, from_frame, from_scipy or from_csv"

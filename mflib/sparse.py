@@ -1,16 +1,20 @@
 """The lecture's equations on `Ratings`: the same names and results as `mflib.dense`, in O(N k) time.
 
-Neither an n × m nor an N × k array is ever made: predictions are computed for a block of ratings at a
-time, and the two matrix products run over the observed entries only. No BLAS product enters, so the bits
-do not depend on a number of threads.
+Neither an n × m nor an N × k array is ever made. The work is done by compiled loops (`sparse_numba`) on all
+threads that Numba is given (NUMBA_NUM_THREADS, or `numba.set_num_threads`), or where Numba is switched off
+(NUMBA_DISABLE_JIT=1) by their readable twin, `sparse_numpy`. No BLAS product enters: the bits do not depend
+on the number of threads.
 """
+
+import os
+import warnings
 
 import numpy as np
 
 from mflib import checks
 
-# Ratings whose rows are gathered at once: small enough for the two blocks of rows to stay in cache at k = 32.
-BLOCK = 4096
+# From so many bytes on, a copy at every call is worth a warning.
+COSTLY = 1 << 20
 
 
 def predict_pairs(U, V, users, items):
@@ -43,11 +47,11 @@ def predict_pairs(U, V, users, items):
     >>> predict_pairs(U, V, np.array([0, 0]), np.array([0, 1]))
     array([11., 17.])
     """
-    checks.float_factors(U, V)
+    U, V = _factors(U, V)
     users, items = checks.indices("users", users, len(U)), checks.indices("items", items, len(V))
     if len(users) != len(items):
         raise ValueError(f"users and items must be of one length, got {len(users)} and {len(items)}")
-    return _predict_pairs(U, V, users, items)
+    return _form().predict_pairs(U, V, users, items)
 
 
 def residual(ratings, U, V):
@@ -77,8 +81,8 @@ def residual(ratings, U, V):
     array([1.])
     """
     checks.ratings("ratings", ratings)
-    checks.float_factors(U, V, ratings.shape)
-    return ratings.values.astype(U.dtype) - _predict_pairs(U, V, ratings.users, ratings.items)
+    U, V = _factors(U, V, ratings.shape)
+    return ratings.values.astype(U.dtype) - _form().predict_pairs(U, V, ratings.users, ratings.items)
 
 
 def loss(ratings, U, V):
@@ -110,7 +114,8 @@ def loss(ratings, U, V):
     >>> loss(ratings, np.array([[1.0]]), np.array([[4.0], [2.0]]))
     0.5
     """
-    return _mean_square(residual(ratings, U, V))
+    checks.ratings("ratings", ratings)
+    return _form().loss(ratings, *_factors(U, V, ratings.shape))
 
 
 def gradients(ratings, U, V):
@@ -142,7 +147,8 @@ def gradients(ratings, U, V):
     >>> gradients(ratings, np.array([[1.0]]), np.array([[4.0]]))
     (array([[-8.]]), array([[-2.]]))
     """
-    return _products(ratings, residual(ratings, U, V), U, V)
+    _, *both = loss_and_gradients(ratings, U, V)
+    return tuple(both)
 
 
 def loss_and_gradients(ratings, U, V):
@@ -175,33 +181,80 @@ def loss_and_gradients(ratings, U, V):
     >>> loss_and_gradients(ratings, np.array([[1.0]]), np.array([[4.0]]))
     (1.0, array([[-8.]]), array([[-2.]]))
     """
-    D = residual(ratings, U, V)
-    return _mean_square(D), *_products(ratings, D, U, V)
+    checks.ratings("ratings", ratings)
+    return _form().loss_and_gradients(ratings, *_factors(U, V, ratings.shape))
 
 
-def _predict_pairs(U, V, users, items):
-    """E01 block by block, or the gathered rows would be two N × k arrays."""
-    predicted = np.empty(len(users), dtype=U.dtype)
-    for start in range(0, len(users), BLOCK):
-        block = slice(start, start + BLOCK)
-        np.einsum("ps,ps->p", U[users[block]], V[items[block]], out=predicted[block])
-    return predicted
+def top_n(U, V, users, n=10, seen=None):
+    """The n items with the highest prediction (E01) for each of many users, best first.
+
+    Parameters
+    ----------
+    U : ndarray of float32 or float64, shape (n_users, k)
+    V : ndarray of the dtype of U, shape (n_items, k)
+    users : ndarray of int, shape (n_asked,)
+        Rows of U.
+    n : int
+        At most the number of items.
+    seen : Ratings, optional
+        Of the shape (n_users, n_items): what a user has rated there is left out.
+
+    Returns
+    -------
+    items : ndarray of int64, shape (n_asked, n)
+        Of items with equal predictions the first comes first. −1 where fewer than n are left, or where the
+        predictions are NaN.
+    scores : ndarray of the dtype of U, shape (n_asked, n)
+        Their predictions; −∞ where there is no item.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where an argument does not fit the others, or is out of range.
+
+    Notes
+    -----
+    2 n_items k operations a user; beside the result no memory that grows with n_items.
+
+    Examples
+    --------
+    >>> U, V = np.array([[1.0], [-1.0]]), np.array([[1.0], [3.0], [2.0]])
+    >>> items, scores = top_n(U, V, np.array([0, 1]), n=2)
+    >>> items.tolist(), scores.tolist()
+    ([[1, 2], [0, 2]], [[3.0, 2.0], [-1.0, -2.0]])
+    """
+    U, V = _factors(U, V)
+    users = checks.indices("users", users, len(U))
+    n = checks.whole_number("n", n, 1)
+    if n > len(V):
+        raise ValueError(f"n must be at most the number of items, {len(V)}, got {n}")
+    if seen is not None:
+        checks.ratings("seen", seen)
+        checks.float_factors(U, V, seen.shape)
+    return _form().top_n(U, V, users, n, seen)
 
 
-def _mean_square(D):
-    """(1/N) Σ Δ², summed in float64."""
-    return float(np.sum(np.square(D, dtype=np.float64)) / len(D))
+def _form():
+    """The compiled loops, or their twin; either is loaded when it is first needed."""
+    if int(os.environ.get("NUMBA_DISABLE_JIT") or 0):
+        from mflib import sparse_numpy as form
+    else:
+        from mflib import sparse_numba as form
+    return form
 
 
-def _products(ratings, D, U, V):
-    """E13 and E14 as products of a sparse matrix with a dense one."""
-    from scipy.sparse import csr_array  # a third of a second, so not at import
+def _factors(U, V, shape=None):
+    """U and V, checked, with their rows one after another in memory."""
+    checks.float_factors(U, V, shape)
+    return tuple(_rows_in_order(name, W) for name, W in (("U", U), ("V", V)))
 
-    n, m = ratings.shape
-    by_user = csr_array((D, ratings.items, ratings.user_starts), shape=(n, m))
-    order = ratings.by_item
-    by_item = csr_array((D[order], ratings.users[order], ratings.item_starts), shape=(m, n))
-    grad_U, grad_V = by_user @ V, by_item @ U
-    for gradient in (grad_U, grad_V):
-        gradient *= -2 / ratings.n_ratings  # in place: one array less
-    return grad_U, grad_V
+
+def _rows_in_order(name, W):
+    if W.flags.c_contiguous and W.flags.aligned:
+        return W
+    if W.nbytes >= COSTLY:
+        warnings.warn(
+            f"{name} is not contiguous by row and is copied at every call: use np.ascontiguousarray({name})",
+            stacklevel=4,
+        )
+    return np.require(W, requirements=("C", "A"))

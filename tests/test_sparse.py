@@ -6,12 +6,30 @@ import numpy as np
 import pytest
 from problems import KINDS, TOLERANCE, problem
 
-from mflib import Ratings, dense, gradients, loss, loss_and_gradients, predict_pairs, sparse
+from mflib import (
+    Ratings,
+    dense,
+    gradients,
+    loss,
+    loss_and_gradients,
+    predict_pairs,
+    sparse,
+    sparse_numba,
+    sparse_numpy,
+    top_n,
+)
 
 DTYPES = ["float32", "float64"]
 
 
-def test_a_2_by_2_case_by_hand():
+@pytest.fixture(params=[sparse_numba, sparse_numpy], ids=["compiled", "numpy"])
+def form(request, monkeypatch):
+    """Each of the two forms of the same equations in turn."""
+    monkeypatch.setattr(sparse, "_form", lambda: request.param)
+    return request.param
+
+
+def test_a_2_by_2_case_by_hand(form):
     ratings = Ratings.from_arrays([0, 1, 1], [0, 0, 1], [5.0, 0.0, 1.0], shape=(2, 2))
     U, V = np.array([[1.0], [2.0]]), np.array([[4.0], [2.0]])
     np.testing.assert_array_equal(sparse.residual(ratings, U, V), [1, -8, -3])
@@ -23,7 +41,7 @@ def test_a_2_by_2_case_by_hand():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_sparse_and_dense_are_twins(kind, dtype):
+def test_sparse_and_dense_are_twins(kind, dtype, form):
     p = problem(kind, dtype)
     ratings, tolerance = p.ratings, TOLERANCE[dtype]
     E, *both = loss_and_gradients(ratings, p.U, p.V)
@@ -39,7 +57,7 @@ def test_sparse_and_dense_are_twins(kind, dtype):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradients_are_the_derivative_of_the_loss(kind):
+def test_gradients_are_the_derivative_of_the_loss(kind, form):
     """E is quadratic in one entry: the central difference has no truncation error, whatever its step."""
     p = problem(kind, seed=2)
     ratings = p.ratings
@@ -55,7 +73,7 @@ def test_gradients_are_the_derivative_of_the_loss(kind):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("of_values", DTYPES)
-def test_results_are_of_the_dtype_of_the_factors(dtype, of_values):
+def test_results_are_of_the_dtype_of_the_factors(dtype, of_values, form):
     p = problem("small", dtype)
     ratings = p.ratings.astype(of_values)
     E, grad_U, grad_V = loss_and_gradients(ratings, p.U, p.V)
@@ -64,7 +82,7 @@ def test_results_are_of_the_dtype_of_the_factors(dtype, of_values):
     assert type(E) is type(loss(ratings, p.U, p.V)) is float
 
 
-def test_the_loss_of_float32_is_summed_in_float64():
+def test_the_loss_of_float32_is_summed_in_float64(form):
     """In float32 the squares of 1e20 overflow, and a sum of a million ones and smaller loses the smaller."""
     ratings = Ratings.from_arrays([0], [0], np.array([1e20], dtype=np.float32), shape=(1, 1))
     zero = np.zeros((1, 1), dtype=np.float32)
@@ -72,8 +90,8 @@ def test_the_loss_of_float32_is_summed_in_float64():
 
 
 @pytest.mark.parametrize("n_pairs", [1, 7, 8, 9, 31, 1031])
-def test_predictions_are_the_same_for_any_number_of_blocks(monkeypatch, n_pairs):
-    monkeypatch.setattr(sparse, "BLOCK", 8)
+def test_predictions_are_the_same_for_any_number_of_blocks(monkeypatch, n_pairs, form):
+    monkeypatch.setattr(sparse_numpy, "BLOCK", 8)
     rng = np.random.default_rng(0)
     U, V = rng.normal(size=(50, 3)), rng.normal(size=(40, 3))
     users, items = rng.integers(0, 50, n_pairs), rng.integers(0, 40, n_pairs)
@@ -81,7 +99,7 @@ def test_predictions_are_the_same_for_any_number_of_blocks(monkeypatch, n_pairs)
     np.testing.assert_allclose(predicted, dense.predict(U, V)[users, items], rtol=1e-12, atol=1e-14)
 
 
-def test_no_pairs_have_no_predictions():
+def test_no_pairs_have_no_predictions(form):
     none = np.array([], dtype=int)
     assert predict_pairs(np.ones((1, 1)), np.ones((1, 1)), none, none).shape == (0,)
 
@@ -93,11 +111,11 @@ def many(n=20_000, N=50_000, k=32):
     return ratings, rng.normal(size=(n, k)), rng.normal(size=(n, k))
 
 
-def test_neither_an_n_by_m_nor_an_N_by_k_array_is_made():
+def test_neither_an_n_by_m_nor_an_N_by_k_array_is_made(form):
     ratings, U, V = many()
-    loss_and_gradients(ratings, U, V)  # what is made once, and the import of SciPy
     peaks = []
     for of in (loss, gradients, loss_and_gradients):
+        of(ratings, U, V)  # what is made once: a compiled kernel, the import of SciPy
         tracemalloc.start()
         of(ratings, U, V)
         peaks.append(tracemalloc.get_traced_memory()[1])
@@ -107,7 +125,7 @@ def test_neither_an_n_by_m_nor_an_N_by_k_array_is_made():
     assert max(peaks[1:]) - U.nbytes - V.nbytes < 0.3 * a_row_each
 
 
-def test_the_same_call_gives_the_same_bits_and_changes_nothing():
+def test_the_same_call_gives_the_same_bits_and_changes_nothing(form):
     ratings, U, V = many(n=300, N=5_000, k=5)
     copies = U.copy(), V.copy()
     E, grad_U, grad_V = loss_and_gradients(ratings, U, V)
@@ -117,7 +135,7 @@ def test_the_same_call_gives_the_same_bits_and_changes_nothing():
         np.testing.assert_array_equal(array, expected)
 
 
-def test_factors_of_any_layout_are_taken():
+def test_factors_of_any_layout_are_taken(form):
     ratings, U, V = many(n=300, N=5_000, k=5)
     expected = gradients(ratings, U, V)
     for gradient, other in zip(
@@ -172,3 +190,57 @@ def test_factors_of_another_kind_are_refused(kinds):
 def test_pairs_outside_the_factors_are_refused(users, items, error, message):
     with pytest.raises(error, match=message):
         predict_pairs(np.ones((2, 1)), np.ones((3, 1)), users, items)
+
+
+def test_top_n_is_the_head_of_the_sorted_predictions(form):
+    rng = np.random.default_rng(3)
+    ratings, U, V = many(n=700, N=9_000, k=5)
+    users = rng.integers(0, len(U), 40)
+    items, scores = top_n(U, V, users, n=12, seen=ratings)
+    for row, user in enumerate(users):
+        predicted = V @ U[user]
+        predicted[ratings.items[ratings.user_starts[user] : ratings.user_starts[user + 1]]] = -np.inf
+        np.testing.assert_array_equal(items[row], np.argsort(-predicted)[:12])
+        np.testing.assert_allclose(scores[row], np.sort(predicted)[:-13:-1], rtol=1e-12)
+
+
+def test_of_equal_predictions_the_first_item_comes_first(form):
+    items, scores = top_n(np.ones((1, 2)), np.array([[1.0, 1], [2, 2], [0, 2], [2, 2]]), [0], n=4)
+    assert items.tolist() == [[1, 3, 0, 2]]
+    assert scores.tolist() == [[4, 4, 2, 2]]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_where_fewer_than_n_items_are_left_the_rest_is_marked(form, dtype):
+    U, V = np.ones((2, 1), dtype=dtype), np.array([[1], [np.nan], [3]], dtype=dtype)
+    items, scores = top_n(U, V, [0, 1], n=3, seen=Ratings.from_arrays([0], [2], [5], shape=(2, 3)))
+    assert items.tolist() == [[0, -1, -1], [2, 0, -1]]
+    assert scores.tolist() == [[1, -np.inf, -np.inf], [3, 1, -np.inf]]
+    assert scores.dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("users", "n", "message"),
+    [
+        ([2], 1, r"users\[0\] is 2, expected 0 to 1"),
+        ([0], 4, "n must be at most the number of items, 3, got 4"),
+        ([0], 0, "n must be at least 1, got 0"),
+    ],
+)
+def test_a_top_n_of_what_is_not_there_is_refused(users, n, message):
+    with pytest.raises(ValueError, match=message):
+        top_n(np.ones((2, 1)), np.ones((3, 1)), users, n)
+
+
+def test_seen_ratings_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match="one row for each of the 2 users"):
+        top_n(np.ones((3, 1)), np.ones((3, 1)), [0], 1, seen=FIT)
+
+
+def test_a_costly_copy_at_every_call_is_warned_of():
+    U = np.asfortranarray(np.ones((200_000, 2)))
+    V, ratings = np.ones((1, 2)), Ratings.from_arrays([0], [0], [1.0], shape=(200_000, 1))
+    with pytest.warns(
+        UserWarning, match=r"U is not contiguous by row and is copied .*ascontiguousarray\(U\)"
+    ):
+        assert loss(ratings, U, V) == 1

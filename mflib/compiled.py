@@ -1,0 +1,46 @@
+"""Kernels compiled by Numba, which is loaded at first use: import a module of kernels late."""
+
+import functools
+import warnings
+
+
+def compiled(**options):
+    """Decorator: `numba.njit(cache=True, **options)`, where a cache that cannot be written costs a warning.
+
+    A kernel is compiled once for each kind of arguments and kept on disk beside its module, or else in the
+    user's cache folder; NUMBA_CACHE_DIR says where otherwise. Numba looks at the file of the kernel alone to
+    see whether what it kept is still valid, so intrinsics stand in the file of the kernels that use them.
+
+    Warns
+    -----
+    UserWarning
+        Where no such folder can be written, or the disk is full: the kernel is compiled in each process.
+    """
+    import numba
+
+    def decorate(function):
+        try:
+            kernel = numba.njit(cache=True, **options)(function)
+        except RuntimeError as problem:  # Numba found no folder to write to
+            _warn(problem)
+            kernel = numba.njit(**options)(function)
+
+        @functools.wraps(function)
+        def call(*arguments):
+            try:
+                return kernel(*arguments)
+            except OSError as problem:  # compiled, but not kept: the second call finds it in memory
+                _warn(problem)
+                return kernel(*arguments)
+
+        return call
+
+    return decorate
+
+
+def _warn(problem):
+    warnings.warn(
+        f"compiled kernels cannot be kept on disk, so each process compiles them again ({problem}): "
+        "set NUMBA_CACHE_DIR to a folder that can be written",
+        stacklevel=3,
+    )

@@ -1,0 +1,364 @@
+"""The compiled loops under `sparse`: rows in vector registers, the same bits for any number of threads.
+
+A row of k factors fills ⌈k / lanes⌉ vectors of 64 bytes, the last one in part. That number is known when a
+kernel is compiled (the argument `width`, a tuple of that length), so a row stays in registers while a user's
+ratings pass by. Where the processor's registers are shorter, LLVM takes several for one: the order of the
+sums, and so the bits, stay.
+
+Ratings are cut into chunks of CHUNK. One thread sums a chunk, and parts of rows that were cut are added in
+the order of the chunks, whichever thread was done first; a user with half of all ratings holds nobody up.
+
+Indices are unsigned: Numba asks of a signed one whether it counts from the end, at every access.
+"""
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.datamodel import models
+from numba.extending import intrinsic, register_model
+
+from mflib.compiled import compiled
+
+CHUNK = 4096
+# Rows of the other factor are asked for so many ratings before they are needed: about the time memory takes.
+AHEAD = np.uint64(16)
+# Four rows at a time share the additions of their products; more than so many vectors a row would not stay
+# in the 32 registers.
+FOUR_WIDE = 4
+VECTOR_BYTES = 64
+
+ZERO, ONE, TWO, THREE, FOUR = (np.uint64(number) for number in range(5))
+INT1, INT32, INT64 = (ir.IntType(bits) for bits in (1, 32, 64))
+
+
+class Vector(types.Type):
+    """A vector register of 64 bytes, as a type of Numba."""
+
+    def __init__(self, dtype):
+        self.dtype, self.lanes = dtype, VECTOR_BYTES * 8 // dtype.bitwidth
+        super().__init__(name=f"Vector({dtype})")
+
+    @property
+    def llvm(self):
+        """Its type in LLVM."""
+        return ir.VectorType(ir.FloatType() if self.dtype == types.float32 else ir.DoubleType(), self.lanes)
+
+    @property
+    def suffix(self):
+        """How LLVM's functions on it are called."""
+        return f"v{self.lanes}f{self.dtype.bitwidth}"
+
+
+@register_model(Vector)
+class VectorModel(models.PrimitiveModel):
+    """A Vector is held as what it is."""
+
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, kind.llvm)
+
+
+def _row_type(matrix, width):
+    return types.UniTuple(Vector(matrix.dtype), width.count)
+
+
+def _call(builder, name, result, arguments):
+    """Call a function of LLVM."""
+    signature = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), arguments)
+
+
+def _shuffle(builder, x, y, lanes):
+    """The lanes of x and y, counted through, in another order."""
+    return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(INT32, len(lanes)), lanes))
+
+
+def _splat(builder, number, lanes):
+    """The number in every lane."""
+    undefined = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
+    return _shuffle(builder, builder.insert_element(undefined, number, INT32(0)), undefined, [0] * lanes)
+
+
+def _multiply_add(builder, vector, x, y, z):
+    """In each lane x y + z, rounded once."""
+    return _call(builder, f"llvm.fma.{vector.suffix}", vector.llvm, [x, y, z])
+
+
+def _row_pointers(context, builder, kind, matrix, i, width):
+    """Where the vectors of row i are, and which lanes of the last one are of the row."""
+    vector = Vector(kind.dtype)
+    matrix = cgutils.create_struct_proxy(kind)(context, builder, matrix)
+    k = builder.extract_value(matrix.shape, 1)
+    start = builder.gep(matrix.data, [builder.mul(i, k)])
+    pointers = [
+        builder.bitcast(builder.gep(start, [INT64(t * vector.lanes)]), vector.llvm.as_pointer())
+        for t in range(width)
+    ]
+    rest = builder.sub(k, INT64((width - 1) * vector.lanes))
+    counted = ir.Constant(ir.VectorType(INT64, vector.lanes), list(range(vector.lanes)))
+    return pointers, builder.icmp_unsigned("<", counted, _splat(builder, rest, vector.lanes))
+
+
+@intrinsic
+def load_row(typing, A, i, width):
+    """Row i of A."""
+    row, vector = _row_type(A, width), Vector(A.dtype)
+
+    def generate(context, builder, signature, arguments):
+        pointers, mask = _row_pointers(context, builder, A, *arguments[:2], width.count)
+        align = A.dtype.bitwidth // 8  # NumPy promises no more
+        loaded = [builder.load(pointer, align=align) for pointer in pointers[:-1]]
+        nothing = ir.Constant(vector.llvm, [0.0] * vector.lanes)
+        name = f"llvm.masked.load.{vector.suffix}.p0"
+        loaded.append(_call(builder, name, vector.llvm, [pointers[-1], INT32(align), mask, nothing]))
+        return context.make_tuple(builder, row, loaded)
+
+    return row(A, i, width), generate
+
+
+@intrinsic
+def store_row(typing, A, i, row):
+    """Let row i of A be `row`."""
+    vector = row.dtype
+
+    def generate(context, builder, signature, arguments):
+        pointers, mask = _row_pointers(context, builder, A, *arguments[:2], row.count)
+        align = A.dtype.bitwidth // 8
+        *whole, last = cgutils.unpack_tuple(builder, arguments[2])
+        for pointer, value in zip(pointers[:-1], whole, strict=True):
+            builder.store(value, pointer, align=align)
+        name = f"llvm.masked.store.{vector.suffix}.p0"
+        _call(builder, name, ir.VoidType(), [last, pointers[-1], INT32(align), mask])
+        return context.get_dummy_value()
+
+    return types.void(A, i, row), generate
+
+
+@intrinsic
+def prefetch_row(typing, A, i, width):
+    """Ask the memory for row i of A."""
+
+    def generate(context, builder, signature, arguments):
+        pointers, _ = _row_pointers(context, builder, A, *arguments[:2], width.count)
+        for pointer in pointers:  # to read (0), soon and more than once (3), as data (1)
+            _call(builder, "llvm.prefetch.p0", ir.VoidType(), [pointer, INT32(0), INT32(3), INT32(1)])
+        return context.get_dummy_value()
+
+    return types.void(A, i, width), generate
+
+
+@intrinsic
+def zero_row(typing, A, width):
+    """A row of zeros, of the kind of A."""
+    row, vector = _row_type(A, width), Vector(A.dtype)
+
+    def generate(context, builder, signature, arguments):
+        zero = ir.Constant(vector.llvm, [0.0] * vector.lanes)
+        return context.make_tuple(builder, row, [zero] * row.count)
+
+    return row(A, width), generate
+
+
+@intrinsic
+def add_multiple(typing, total, number, row):
+    """The row total + number · row."""
+    vector = row.dtype
+
+    def generate(context, builder, signature, arguments):
+        totals, values = (cgutils.unpack_tuple(builder, argument) for argument in arguments[::2])
+        number = _splat(builder, arguments[1], vector.lanes)
+        added = [_multiply_add(builder, vector, number, y, z) for z, y in zip(totals, values, strict=True)]
+        return context.make_tuple(builder, row, added)
+
+    return row(row, vector.dtype, row), generate
+
+
+@intrinsic
+def inner_products(typing, a, rows):
+    """The products a · r for one row r, or for four, whose lanes are added up together.
+
+    At each turn the upper half of what is left of a product is added to the lower half, alone or in company:
+    the bits are the same.
+    """
+    vector = a.dtype
+
+    def generate(context, builder, signature, arguments):
+        first = cgutils.unpack_tuple(builder, arguments[0])
+        sums = []
+        for row in cgutils.unpack_tuple(builder, arguments[1]):
+            pairs = list(zip(first, cgutils.unpack_tuple(builder, row), strict=True))
+            total = builder.fmul(*pairs[0])
+            for x, y in pairs[1:]:
+                total = _multiply_add(builder, vector, x, y, total)
+            sums.append(total)
+        width = vector.lanes  # so many lanes are left of each product
+        while width > 1:
+            half = width // 2
+            # two vectors become one while there are two; then the one is folded
+            couples = [(sums[0], sums[0])] if len(sums) == 1 else zip(sums[::2], sums[1::2], strict=True)
+            lanes = sums[0].type.count * min(len(sums), 2)
+            lower = [start + lane for start in range(0, lanes, width) for lane in range(half)]
+            upper = [lane + half for lane in lower]
+            sums = [
+                builder.fadd(_shuffle(builder, x, y, lower), _shuffle(builder, x, y, upper))
+                for x, y in couples
+            ]
+            width = half
+        products = [builder.extract_element(sums[0], INT32(place)) for place in range(rows.count)]
+        return context.make_tuple(builder, signature.return_type, products)
+
+    return types.UniTuple(vector.dtype, rows.count)(a, rows), generate
+
+
+@numba.njit(inline="always")
+def _four_rows(B, columns, p, width):
+    return (
+        load_row(B, np.uint64(columns[p]), width),
+        load_row(B, np.uint64(columns[p + ONE]), width),
+        load_row(B, np.uint64(columns[p + TWO]), width),
+        load_row(B, np.uint64(columns[p + THREE]), width),
+    )
+
+
+@numba.njit(inline="always")
+def _row(a, B, columns, values, p, end, width):
+    """Ratings p to end, all of the row a: Σ Δ² in float64, and the row Σ_j Δ_j b_j."""
+    squares, total = 0.0, zero_row(B, width)
+    last = np.uint64(len(columns)) - ONE
+    number = B.dtype.type
+    while len(width) <= FOUR_WIDE and p + FOUR <= end:
+        for t in range(4):
+            prefetch_row(B, np.uint64(columns[min(p + AHEAD + np.uint64(t), last)]), width)
+        b0, b1, b2, b3 = _four_rows(B, columns, p, width)
+        y0, y1, y2, y3 = inner_products(a, (b0, b1, b2, b3))
+        d0, d1 = number(values[p]) - y0, number(values[p + ONE]) - y1
+        d2, d3 = number(values[p + TWO]) - y2, number(values[p + THREE]) - y3
+        total = add_multiple(add_multiple(total, d0, b0), d1, b1)
+        total = add_multiple(add_multiple(total, d2, b2), d3, b3)
+        squares += (np.float64(d0) ** 2 + np.float64(d1) ** 2) + (np.float64(d2) ** 2 + np.float64(d3) ** 2)
+        p += FOUR
+    while p < end:
+        prefetch_row(B, np.uint64(columns[min(p + AHEAD, last)]), width)
+        b = load_row(B, np.uint64(columns[p]), width)
+        (y,) = inner_products(a, (b,))
+        d = number(values[p]) - y
+        total = add_multiple(total, d, b)
+        squares += np.float64(d) ** 2
+        p += ONE
+    return squares, total
+
+
+@compiled(parallel=True)
+def chunks_by_row(starts, columns, values, A, B, width, scale, grad, parts, losses):
+    """E12 and E13 (or E14) chunk by chunk: for row i of A, scale Σ_j Δ_ij b_j.
+
+    Parameters
+    ----------
+    starts : ndarray of uint64, shape (rows + 1,)
+    columns : ndarray of uint32 or uint64, shape (n_ratings,)
+        Rows of B. Nobody looks whether they are within: `Ratings` has seen to it.
+    values : ndarray of float32 or float64, shape (n_ratings,)
+    A, B : ndarray of float32 or float64, C-contiguous, shapes (rows, k) and (…, k)
+    width : tuple
+        As many entries as a row has vectors.
+    scale : float of A's dtype
+    grad : ndarray of A's dtype, shape (rows, k), or None
+        Written where a row has ratings and lies in one chunk. None: the loss alone is asked for.
+    parts : ndarray of A's dtype, shape (2 chunks, k), or None
+        Of rows that were cut: in place 2c what chunk c begins with, in 2c + 1 what it ends with.
+    losses : ndarray of float64, shape (chunks,)
+        Written: Σ Δ² of each chunk.
+    """
+    n_ratings = np.uint64(len(columns))
+    for chunk in numba.prange(len(losses)):
+        start = np.uint64(chunk) * np.uint64(CHUNK)
+        stop = min(start + np.uint64(CHUNK), n_ratings)
+        i = np.uint64(np.searchsorted(starts, start, side="right") - 1)
+        loss = 0.0
+        p = start
+        while p < stop:
+            end = min(starts[i + ONE], stop)
+            squares, total = _row(load_row(A, i, width), B, columns, values, p, end, width)
+            if grad is not None:
+                row = add_multiple(zero_row(A, width), scale, total)
+                if starts[i] < start:
+                    store_row(parts, np.uint64(chunk) * TWO, row)
+                elif starts[i + ONE] > stop:
+                    store_row(parts, np.uint64(chunk) * TWO + ONE, row)
+                else:
+                    store_row(grad, i, row)
+            loss += squares
+            p = end
+            i += ONE
+        losses[chunk] = loss
+
+
+@compiled()
+def join_parts(starts, grad, parts):
+    """Add the parts of each row that was cut, in the order of the chunks, to the zeros in `grad`."""
+    for chunk in range(1, len(parts) // 2):
+        edge = np.uint64(chunk * CHUNK)
+        i = np.searchsorted(starts, edge, side="right") - 1
+        if starts[i] < edge:  # else no row is cut here
+            if starts[i] >= edge - np.uint64(CHUNK):
+                grad[i] += parts[2 * chunk - 1]
+            grad[i] += parts[2 * chunk]
+
+
+@compiled(parallel=True)
+def products_of_pairs(A, B, rows, columns, width, products):
+    """E01 for each pair: `products[p]` becomes row rows[p] of A times row columns[p] of B."""
+    n_pairs = np.uint64(len(rows))
+    for chunk in numba.prange((len(rows) + CHUNK - 1) // CHUNK):
+        start = np.uint64(chunk) * np.uint64(CHUNK)
+        for p in range(start, min(start + np.uint64(CHUNK), n_pairs)):
+            ahead = min(p + AHEAD, n_pairs - ONE)
+            prefetch_row(A, np.uint64(rows[ahead]), width)
+            prefetch_row(B, np.uint64(columns[ahead]), width)
+            b = load_row(B, np.uint64(columns[p]), width)
+            (products[p],) = inner_products(load_row(A, np.uint64(rows[p]), width), (b,))
+
+
+# Users whose best items are looked for together, and items that stay in the cache for all of them.
+USERS, ITEMS = 16, 512
+
+
+@compiled(parallel=True)
+def best_items(U, V, users, starts, seen, width, items, scores):
+    """For each of the users the items of V with the highest u · v, those that the user has seen left out.
+
+    Parameters
+    ----------
+    U, V : ndarray of float32 or float64, C-contiguous, shapes (…, k) and (n_items, k)
+    users : ndarray of uint64
+        Rows of U, within.
+    starts, seen : ndarray of uint64, and of uint32 or uint64
+        The items that user i has seen are seen[starts[i] : starts[i + 1]], ascending.
+    width : tuple
+        As many entries as a row has vectors.
+    items : ndarray of int64, shape (len(users), n)
+        Full of −1. Written: best first, of equals the one that comes first in V.
+    scores : ndarray of U's dtype, shape (len(users), n)
+        Full of −∞. Written: u · v of each.
+    """
+    n_users, n_items, n = len(users), np.uint64(len(V)), items.shape[1]
+    for block in numba.prange((n_users + USERS - 1) // USERS):
+        for first in range(ZERO, n_items, np.uint64(ITEMS)):
+            stop = min(first + np.uint64(ITEMS), n_items)
+            for place in range(block * USERS, min((block + 1) * USERS, n_users)):
+                i = users[place]
+                u = load_row(U, i, width)
+                after = starts[i + ONE]
+                s = starts[i] + np.uint64(np.searchsorted(seen[starts[i] : after], first))
+                for j in range(first, stop):
+                    if s < after and np.uint64(seen[s]) == j:
+                        s += ONE
+                        continue
+                    (score,) = inner_products(u, (load_row(V, j, width),))
+                    if score > scores[place, n - 1]:
+                        at = n - 1
+                        while at > 0 and score > scores[place, at - 1]:
+                            scores[place, at], items[place, at] = scores[place, at - 1], items[place, at - 1]
+                            at -= 1
+                        scores[place, at], items[place, at] = score, j

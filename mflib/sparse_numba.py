@@ -1,0 +1,87 @@
+"""The compiled form of `sparse`: what it needs is allocated here, and the loops of `kernels` fill it.
+
+Arguments are those of `sparse`, checked there.
+"""
+
+import numpy as np
+
+from mflib import kernels
+
+
+def predict_pairs(U, V, users, items):
+    """E01 for each pair."""
+    predicted = np.empty(len(users), dtype=U.dtype)
+    users, items = (np.ascontiguousarray(indices) for indices in (users, items))
+    kernels.products_of_pairs(
+        _frozen(U), _frozen(V), _frozen(_unsigned(users)), _frozen(_unsigned(items)), _width(U), predicted
+    )
+    return predicted
+
+
+def loss(ratings, U, V):
+    """E04, the very sum of `loss_and_gradients`."""
+    by_user = ratings.user_starts, ratings.items, ratings.values
+    return _pass(by_user, U, V, want_gradient=False)[0]
+
+
+def loss_and_gradients(ratings, U, V):
+    """E04 and E13 in one pass by user, E14 in one by item."""
+    E, grad_U = _pass((ratings.user_starts, ratings.items, ratings.values), U, V)
+    _, grad_V = _pass((ratings.item_starts, ratings.users_by_item, ratings.values_by_item), V, U)
+    return E, grad_U, grad_V
+
+
+def top_n(U, V, users, n, seen):
+    """The best items of many users, some users and some items at a time."""
+    if seen is None:
+        starts, items_seen = np.zeros(len(U) + 1, dtype=np.int64), np.zeros(0, dtype=np.int32)
+    else:
+        starts, items_seen = seen.user_starts, seen.items
+    items, scores = np.full((len(users), n), -1), np.full((len(users), n), -np.inf, dtype=U.dtype)
+    kernels.best_items(
+        _frozen(U),
+        _frozen(V),
+        _frozen(_unsigned(users.astype(np.int64))),
+        _frozen(_unsigned(starts)),
+        _frozen(_unsigned(items_seen)),
+        _width(U),
+        items,
+        scores,
+    )
+    return items, scores
+
+
+def _pass(order, A, B, want_gradient=True):
+    """The loss, and −(2/N) Σ_j Δ_ij b_j for each row i of A."""
+    starts, columns, values = order
+    n_ratings = len(values)
+    n_chunks = -(-n_ratings // kernels.CHUNK)
+    losses, grad, parts = np.empty(n_chunks), None, None
+    if want_gradient:
+        grad, parts = np.zeros_like(A), np.empty((2 * n_chunks, A.shape[1]), dtype=A.dtype)
+    starts = _unsigned(starts)
+    scale = A.dtype.type(-2 / n_ratings)
+    kernels.chunks_by_row(
+        starts, _unsigned(columns), values, _frozen(A), _frozen(B), _width(A), scale, grad, parts, losses
+    )
+    if want_gradient:
+        kernels.join_parts(starts, grad, parts)
+    # one after another: np.sum adds in an order that depends on the processor
+    return float(np.add.accumulate(losses)[-1]) / n_ratings, grad
+
+
+def _width(A):
+    """A tuple of as many entries as a row of A has vectors: a kernel is compiled for that length."""
+    return (0,) * -(-A.shape[1] * A.itemsize // kernels.VECTOR_BYTES)
+
+
+def _unsigned(indices):
+    """The same indices, none of them negative, as unsigned ones: no copy."""
+    return indices.view(f"u{indices.itemsize}")
+
+
+def _frozen(A):
+    """A view that cannot be written, or a kernel would be compiled for either kind."""
+    view = np.asarray(A).view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,63 @@
+"""The readable twin of `sparse_numba`, in NumPy and SciPy: used where Numba is switched off, and by tests.
+
+Arguments are those of `sparse`, checked there.
+"""
+
+import numpy as np
+
+# Ratings whose rows are gathered at once: small enough for the two blocks of rows to stay in cache at k = 32.
+BLOCK = 4096
+# Users whose predictions for all items are held at once.
+USERS = 64
+
+
+def predict_pairs(U, V, users, items):
+    """E01 block by block, or the gathered rows would be two N × k arrays."""
+    predicted = np.empty(len(users), dtype=U.dtype)
+    for start in range(0, len(users), BLOCK):
+        block = slice(start, start + BLOCK)
+        np.einsum("ps,ps->p", U[users[block]], V[items[block]], out=predicted[block])
+    return predicted
+
+
+def loss(ratings, U, V):
+    """E04, summed in float64."""
+    return _mean_square(_residual(ratings, U, V))
+
+
+def loss_and_gradients(ratings, U, V):
+    """E04, and E13 and E14 as products of a sparse matrix with a dense one."""
+    from scipy.sparse import csr_array  # a third of a second, so not at import
+
+    D = _residual(ratings, U, V)
+    D_by_user = csr_array((D, ratings.items, ratings.user_starts), shape=ratings.shape)
+    grad_U, grad_V = D_by_user @ V, D_by_user.T.tocsr() @ U
+    for gradient in (grad_U, grad_V):
+        gradient *= -2 / ratings.n_ratings  # in place: one array less
+    return _mean_square(D), grad_U, grad_V
+
+
+def top_n(U, V, users, n, seen):
+    """The best items of some users at a time, by a stable sort."""
+    items, scores = np.empty((len(users), n), dtype=np.int64), np.empty((len(users), n), dtype=U.dtype)
+    for start in range(0, len(users), USERS):
+        block = slice(start, start + USERS)
+        predicted = np.einsum("us,is->ui", U[users[block]], V)
+        predicted[np.isnan(predicted)] = -np.inf
+        if seen is not None:
+            for row, user in zip(predicted, users[block], strict=True):
+                row[seen.items[seen.user_starts[user] : seen.user_starts[user + 1]]] = -np.inf
+        items[block] = np.argsort(-predicted, axis=1, kind="stable")[:, :n]
+        scores[block] = np.take_along_axis(predicted, items[block], axis=1)
+    items[scores == -np.inf] = -1
+    return items, scores
+
+
+def _residual(ratings, U, V):
+    """E12 on the observed entries."""
+    return ratings.values.astype(U.dtype) - predict_pairs(U, V, ratings.users, ratings.items)
+
+
+def _mean_square(D):
+    """(1/N) Σ Δ², summed in float64."""
+    return float(np.sum(np.square(D, dtype=np.float64)) / len(D))

@@ -34,8 +34,8 @@ def test_all_equations_hold_and_the_last_line_says_so(tmp_path):
         ("dense", "** 2) / count(R)", "** 2) * 1.001 / count(R)", {"E04", "E07", "E08", "E10", "E13", "E14"}),
         ("dense", "return -2 * (D @ V) / N,", "return -2.002 * (D @ V) / N,", {"E09", "E13", "E15"}),
         ("dense", "-2 * (D.T @ U) / N", "-2.002 * (D.T @ U) / N", {"E11", "E14", "E15"}),
-        ("sparse", "V, by_item @ U", "V, 1.001 * (by_item @ U)", {"E11", "E14", "E15"}),
-        ("sparse", "gradient *= -2 /", "gradient *= -2.002 /", {"E09", "E11", "E13", "E14", "E15"}),
+        ("kernels", "losses[chunk] = loss", "losses[chunk] = 1.001 * loss", {"E04", "E07", "E08", "E10"}),
+        ("sparse_numba", "type(-2 /", "type(-2.002 /", {"E09", "E11", "E13", "E14", "E15"}),
     ],
 )  # fmt: skip
 def test_a_factor_off_by_a_thousandth_names_the_equations_it_breaks(tmp_path, module, line, wrong, failing):

@@ -4,6 +4,7 @@ from mflib import datasets, dense, metrics
 from mflib.descent import Descent, DivergenceError, descend, random_factors
 from mflib.ratings import Ratings
 from mflib.sparse import gradients, loss, loss_and_gradients, predict_pairs, top_n
+from mflib.threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
 
@@ -14,11 +15,13 @@ __all__ = [
     "datasets",
     "dense",
     "descend",
+    "get_num_threads",
     "gradients",
     "loss",
     "loss_and_gradients",
     "metrics",
     "predict_pairs",
     "random_factors",
+    "set_num_threads",
     "top_n",
 ]

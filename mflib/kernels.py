@@ -101,6 +101,17 @@ def _row_pointers(context, builder, kind, matrix, i, width):
 
 
 @intrinsic
+def take_turn(typing, turn):
+    """The number in `turn`, which goes up by one at once: no two threads get the same."""
+
+    def generate(context, builder, signature, arguments):
+        place = cgutils.create_struct_proxy(turn)(context, builder, arguments[0]).data
+        return builder.atomic_rmw("add", place, INT64(1), "monotonic")
+
+    return types.int64(turn), generate
+
+
+@intrinsic
 def load_row(typing, A, i, width):
     """Row i of A."""
     row, vector = _row_type(A, width), Vector(A.dtype)
@@ -249,12 +260,14 @@ def _row(a, B, columns, values, p, end, width):
     return squares, total
 
 
-@compiled(parallel=True)
-def chunks_by_row(starts, columns, values, A, B, width, scale, grad, parts, losses):
+@compiled(nogil=True)
+def chunks_by_row(turn, starts, columns, values, A, B, width, scale, grad, parts, losses):
     """E12 and E13 (or E14) chunk by chunk: for row i of A, scale Σ_j Δ_ij b_j.
 
     Parameters
     ----------
+    turn : ndarray of int64, shape (1,)
+        The chunk that nobody has begun yet; shared by all threads.
     starts : ndarray of uint64, shape (rows + 1,)
     columns : ndarray of uint32 or uint64, shape (n_ratings,)
         Rows of B. Nobody looks whether they are within: `Ratings` has seen to it.
@@ -271,7 +284,8 @@ def chunks_by_row(starts, columns, values, A, B, width, scale, grad, parts, loss
         Written: Σ Δ² of each chunk.
     """
     n_ratings = np.uint64(len(columns))
-    for chunk in numba.prange(len(losses)):
+    chunk = take_turn(turn)
+    while chunk < len(losses):
         start = np.uint64(chunk) * np.uint64(CHUNK)
         stop = min(start + np.uint64(CHUNK), n_ratings)
         i = np.uint64(np.searchsorted(starts, start, side="right") - 1)
@@ -292,6 +306,7 @@ def chunks_by_row(starts, columns, values, A, B, width, scale, grad, parts, loss
             p = end
             i += ONE
         losses[chunk] = loss
+        chunk = take_turn(turn)
 
 
 @compiled()
@@ -306,30 +321,33 @@ def join_parts(starts, grad, parts):
             grad[i] += parts[2 * chunk]
 
 
-@compiled(parallel=True)
-def products_of_pairs(A, B, rows, columns, width, products):
+@compiled(nogil=True)
+def products_of_pairs(turn, A, B, rows, columns, width, products):
     """E01 for each pair: `products[p]` becomes row rows[p] of A times row columns[p] of B."""
     n_pairs = np.uint64(len(rows))
-    for chunk in numba.prange((len(rows) + CHUNK - 1) // CHUNK):
-        start = np.uint64(chunk) * np.uint64(CHUNK)
+    start = np.uint64(take_turn(turn)) * np.uint64(CHUNK)
+    while start < n_pairs:
         for p in range(start, min(start + np.uint64(CHUNK), n_pairs)):
             ahead = min(p + AHEAD, n_pairs - ONE)
             prefetch_row(A, np.uint64(rows[ahead]), width)
             prefetch_row(B, np.uint64(columns[ahead]), width)
             b = load_row(B, np.uint64(columns[p]), width)
             (products[p],) = inner_products(load_row(A, np.uint64(rows[p]), width), (b,))
+        start = np.uint64(take_turn(turn)) * np.uint64(CHUNK)
 
 
 # Users whose best items are looked for together, and items that stay in the cache for all of them.
 USERS, ITEMS = 16, 512
 
 
-@compiled(parallel=True)
-def best_items(U, V, users, starts, seen, width, items, scores):
+@compiled(nogil=True)
+def best_items(turn, U, V, users, starts, seen, width, items, scores):
     """For each of the users the items of V with the highest u · v, those that the user has seen left out.
 
     Parameters
     ----------
+    turn : ndarray of int64, shape (1,)
+        The block of users that nobody has begun yet.
     U, V : ndarray of float32 or float64, C-contiguous, shapes (…, k) and (n_items, k)
     users : ndarray of uint64
         Rows of U, within.
@@ -343,7 +361,8 @@ def best_items(U, V, users, starts, seen, width, items, scores):
         Full of −∞. Written: u · v of each.
     """
     n_users, n_items, n = len(users), np.uint64(len(V)), items.shape[1]
-    for block in numba.prange((n_users + USERS - 1) // USERS):
+    block = take_turn(turn)
+    while block * USERS < n_users:
         for first in range(ZERO, n_items, np.uint64(ITEMS)):
             stop = min(first + np.uint64(ITEMS), n_items)
             for place in range(block * USERS, min((block + 1) * USERS, n_users)):
@@ -362,3 +381,4 @@ def best_items(U, V, users, starts, seen, width, items, scores):
                             scores[place, at], items[place, at] = scores[place, at - 1], items[place, at - 1]
                             at -= 1
                         scores[place, at], items[place, at] = score, j
+        block = take_turn(turn)

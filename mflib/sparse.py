@@ -1,7 +1,7 @@
 """The lecture's equations on `Ratings`: the same names and results as `mflib.dense`, in O(N k) time.
 
 Neither an n × m nor an N × k array is ever made. The work is done by compiled loops (`sparse_numba`) on all
-threads that Numba is given (NUMBA_NUM_THREADS, or `numba.set_num_threads`), or where Numba is switched off
+threads that it may have (NUMBA_NUM_THREADS, or `set_num_threads`), or where Numba is switched off
 (NUMBA_DISABLE_JIT=1) by their readable twin, `sparse_numpy`. No BLAS product enters: the bits do not depend
 on the number of threads.
 """

@@ -6,15 +6,16 @@ Arguments are those of `sparse`, checked there.
 import numpy as np
 
 from mflib import kernels
+from mflib.threads import share_out
 
 
 def predict_pairs(U, V, users, items):
     """E01 for each pair."""
     predicted = np.empty(len(users), dtype=U.dtype)
     users, items = (np.ascontiguousarray(indices) for indices in (users, items))
-    kernels.products_of_pairs(
-        _frozen(U), _frozen(V), _frozen(_unsigned(users)), _frozen(_unsigned(items)), _width(U), predicted
-    )
+    pairs = _frozen(_unsigned(users)), _frozen(_unsigned(items))
+    n_chunks = -(-len(users) // kernels.CHUNK)
+    share_out(kernels.products_of_pairs, n_chunks, _frozen(U), _frozen(V), *pairs, _width(U), predicted)
     return predicted
 
 
@@ -38,7 +39,9 @@ def top_n(U, V, users, n, seen):
     else:
         starts, items_seen = seen.user_starts, seen.items
     items, scores = np.full((len(users), n), -1), np.full((len(users), n), -np.inf, dtype=U.dtype)
-    kernels.best_items(
+    share_out(
+        kernels.best_items,
+        -(-len(users) // kernels.USERS),
         _frozen(U),
         _frozen(V),
         _frozen(_unsigned(users.astype(np.int64))),
@@ -61,9 +64,9 @@ def _pass(order, A, B, want_gradient=True):
         grad, parts = np.zeros_like(A), np.empty((2 * n_chunks, A.shape[1]), dtype=A.dtype)
     starts = _unsigned(starts)
     scale = A.dtype.type(-2 / n_ratings)
-    kernels.chunks_by_row(
-        starts, _unsigned(columns), values, _frozen(A), _frozen(B), _width(A), scale, grad, parts, losses
-    )
+    order = starts, _unsigned(columns), values
+    factors = _frozen(A), _frozen(B), _width(A)
+    share_out(kernels.chunks_by_row, n_chunks, *order, *factors, scale, grad, parts, losses)
     if want_gradient:
         kernels.join_parts(starts, grad, parts)
     # one after another: np.sum adds in an order that depends on the processor

@@ -34,12 +34,12 @@ def test_all_equations_hold_and_the_last_line_says_so(tmp_path):
         ("dense", "** 2) / count(R)", "** 2) * 1.001 / count(R)", {"E04", "E07", "E08", "E10", "E13", "E14"}),
         ("dense", "return -2 * (D @ V) / N,", "return -2.002 * (D @ V) / N,", {"E09", "E13", "E15"}),
         ("dense", "-2 * (D.T @ U) / N", "-2.002 * (D.T @ U) / N", {"E11", "E14", "E15"}),
-        ("kernels", "losses[chunk] = loss", "losses[chunk] = 1.001 * loss", {"E04", "E07", "E08", "E10"}),
+        ("kernels", "losses[chunk] = loss", "losses[chunk] = 1.001 * loss", {"E04", "E13", "E14"}),
         ("sparse_numba", "type(-2 /", "type(-2.002 /", {"E09", "E11", "E13", "E14", "E15"}),
     ],
 )  # fmt: skip
 def test_a_factor_off_by_a_thousandth_names_the_equations_it_breaks(tmp_path, module, line, wrong, failing):
-    shutil.copytree(ROOT / "mflib", tmp_path / "mflib", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "mflib", tmp_path / "mflib")  # with what is compiled already
     source = tmp_path / "mflib" / f"{module}.py"
     assert source.read_text(encoding="utf-8").count(line) == 1
     source.write_text(source.read_text(encoding="utf-8").replace(line, wrong), encoding="utf-8")

@@ -2,9 +2,13 @@
 
 import ast
 
+import psutil
 import pytest
 
+from mflib.runs.batch import execute_all
 from mflib.runs.params import override, read_params
+from mflib.runs.stop import Stop
+from mflib.runs.store import open_store
 
 PARAMS = """
 runs:
@@ -43,3 +47,22 @@ def test_what_compares_runs_last_on_all_that_were_made_also_with_two_jobs(listed
     assert runs["compares"].info.start_time >= max(runs[name].info.end_time for name in ("first", "second"))
     table = done.stdout.split("\n\n")[1].splitlines()
     assert [line.split()[0] for line in table[2:]] == ["compares", "first", "second"]
+
+
+def test_two_at_once_that_nobody_can_be_told_of_are_ended(project):
+    for name in ("first", "second"):
+        project.notebook(name, "import time", "time.sleep(100)", parameters="seed: int = 0  # none")
+    executions = read_params(project.params("runs: [{notebook: first}, {notebook: second}]"))
+    begun = set()
+
+    def show(i, cell, n_cells):
+        begun.add((i, cell))
+        if {(0, 3), (1, 3)} <= begun:
+            raise BrokenPipeError("the terminal is gone")
+
+    with Stop() as stop, pytest.raises(BrokenPipeError):
+        execute_all(executions, open_store(), stop, 2, show, lambda i, outcome: None)
+    assert {name: run.info.status for name, run in project.runs().items()} == dict.fromkeys(
+        ("first", "second"), "KILLED"
+    )
+    assert psutil.Process().children(recursive=True) == []

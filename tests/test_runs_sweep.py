@@ -208,6 +208,8 @@ def test_cut_short_and_started_again_no_point_is_lost_or_done_twice(here, capsys
     process = here.start("sweep", "params/cut.yaml", "--jobs", jobs)
     wait_for(process, *(here.root / f"started {k}" for k in stuck))
     below = psutil.Process(process.pid).children(recursive=True)
+    kernels = [child for child in below if "ipykernel_launcher" in child.cmdline()]
+    assert (len(kernels), len(below)) == (int(jobs), int(jobs))  # none that would import MLflow once more
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == ((130, "") if number == signal.SIGINT else (-signal.SIGKILL, ""))

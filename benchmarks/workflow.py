@@ -2,7 +2,7 @@
 
     recording   a notebook by nbclient alone, then through `mflib run`: at most 3 s more
     history     10,000 iterations, with loss, validation RMSE and seconds, into the store: at most 1.5 s
-    sweep       16 points of a notebook that does nothing, one by one, then two at once: at most 60 % of the time
+    sweep       16 points of a notebook that does nothing, singly, then two at once: at most 60 % of the time
 
 The two sides of a comparison take turns, so that a slow minute hits both alike; medians count.
 CPU seconds, which others disturb less, stand beside the times. All happens in a temporary root.

@@ -49,7 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("params", nargs="*", metavar="PARAMS.yaml", help="by default params/default.yaml")
     run.add_argument("-p", dest="assignments", action="append", default=[], metavar="NAME=VALUE")
     run.add_argument("--notebook", metavar="N", help="this one alone; without PARAMS, with its defaults")
-    run.add_argument("--jobs", type=_count, default=1, metavar="J", help="notebooks that run at the same time")
+    run.add_argument(
+        "--jobs", type=_count, default=1, metavar="J", help="notebooks that run at the same time"
+    )
 
     sweep = commands.add_parser("sweep", help="execute a notebook at many points; goes on where it stopped")
     sweep.set_defaults(command=_sweep)

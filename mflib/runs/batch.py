@@ -6,11 +6,11 @@ records: 0.08 s of CPU for a notebook that does nothing, where one more process 
 """
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from queue import SimpleQueue
+from threading import Semaphore, Thread
 
 from mflib.runs.outcome import FAILED, Outcome
 from mflib.runs.params import Execution
@@ -94,51 +94,75 @@ def _cores_divided(jobs: int) -> Iterator[None]:
             del os.environ[name]
 
 
-def _execute(execution: Execution, store: Store, stop: Stop, progress) -> Outcome:
+def _execute(execution: Execution, store: Store, stop: Stop, progress, ended=lambda: None) -> Outcome:
     """Execute; where not even the run could be created or completed, the outcome says so."""
     try:
         from mflib.runs.execute import execute  # seconds, which the process that only hands out need not pay
 
-        return execute(execution, store, stop, progress)
+        return execute(execution, store, stop, progress, ended)
     except Exception as problem:
         line = (str(problem).strip() or type(problem).__name__).splitlines()[0]
         return Outcome(execution.name, FAILED, error=f"the store failed: {line}"[:500])
 
 
 def _at_once(executions, store: Store, stop: Stop, jobs: int, show: Show, done: Done):
-    """Execute in threads, each of which takes the next until none is left or a stop is asked; the outcomes.
+    """Execute in threads until none is left or a stop is asked; the outcomes.
 
-    This thread only listens: it alone prints, and it alone gets signals.
+    The cells of `jobs` notebooks run at the same time. There are twice as many threads: while one shuts its
+    kernel down and records, another takes the next. This one only listens: it alone prints and gets signals.
     """
     _prepare(store)
     outcomes: list[Outcome | None] = [None] * len(executions)
     waiting, told = iter(range(len(executions))), SimpleQueue()
-    stops = [Stop(()) for _ in range(jobs)]  # each ends the kernel of its thread
+    turns = Semaphore(jobs)
+    stops = [Stop(()) for _ in range(2 * jobs)]  # each ends the kernel of its thread
 
     def work(own: Stop) -> None:
-        for i in waiting:  # which all share: each is given out once
-            if own.asked:
-                break
-            outcomes[i] = _execute(
-                executions[i], store, own, lambda cell, n, i=i: told.put((show, i, cell, n))
-            )
+        while True:
+            turn = _Turn(turns)
+            with turn:
+                i = None if own.asked else next(waiting, None)  # which all share: each is given out once
+                if i is None:
+                    break
+                outcomes[i] = _execute(
+                    executions[i], store, own, lambda cell, n, i=i: told.put((show, i, cell, n)), turn.end
+                )
             told.put((done, i, outcomes[i]))
 
     def end_all() -> None:
         for own in stops:
             own.ask()
 
-    threads = [threading.Thread(target=_to_the_end, args=(work, own, told)) for own in stops]
+    threads = [Thread(target=_to_the_end, args=(work, own, told)) for own in stops]
     with stop.by(end_all):
         for thread in threads:
             thread.start()
         try:
-            _listen(told, jobs)
+            _listen(told, len(threads))
         finally:
             end_all()
             for thread in threads:
                 thread.join()
     return outcomes
+
+
+class _Turn:
+    """One of the places that a semaphore gives, given back once: early, or at the end of the context."""
+
+    def __init__(self, turns: Semaphore):
+        self._turns, self._held = turns, False
+
+    def __enter__(self) -> None:
+        self._held = self._turns.acquire()
+
+    def __exit__(self, *error) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Give it back."""
+        if self._held:
+            self._held = False
+            self._turns.release()
 
 
 def _to_the_end(work: Callable, own: Stop, told: SimpleQueue) -> None:
@@ -149,12 +173,12 @@ def _to_the_end(work: Callable, own: Stop, told: SimpleQueue) -> None:
         told.put(None)
 
 
-def _listen(told: SimpleQueue, jobs: int) -> None:
+def _listen(told: SimpleQueue, threads: int) -> None:
     """Make the calls that the threads ask for, until each of them is over."""
-    while jobs:
+    while threads:
         message = told.get()
         if message is None:
-            jobs -= 1
+            threads -= 1
         else:
             call, *what = message
             call(*what)

@@ -27,6 +27,8 @@ _TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
 
 
 _ONE = threading.Lock()
+_BLANKS = dict.fromkeys(range(33))  # which browsers overlook in an address
+_CONTROLS = dict.fromkeys({*range(32), *range(127, 160)} - set(b"\t\n\r"), "�")  # escapes of a terminal
 _PYTHON = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
 
 
@@ -83,7 +85,7 @@ def notebook_page(notebook: Path) -> str:
     -------
     str
         HTML that names no file and no address to load, and that runs nothing: what an output would load
-        or run is left out.
+        or run is left out, and no sign of it is one that a terminal would obey.
     """
     with _ONE, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "alternative text is missing" on each figure
@@ -93,4 +95,12 @@ def notebook_page(notebook: Path) -> str:
     elsewhere = page(src=lambda src: src is not None and not src.startswith("data:"))
     for element in (*loading, *elsewhere, *page.body("meta")):
         element.decompose()
-    return str(page)
+    for element in page(True):
+        element.attrs = {name: value for name, value in element.attrs.items() if not _runs(name, value)}
+    return str(page).translate(_CONTROLS)
+
+
+def _runs(name: str, value: str | list[str]) -> bool:
+    """Whether an attribute is a program: what is to happen on a click, say."""
+    address = "".join(value).translate(_BLANKS).lower()
+    return name.startswith("on") or address.startswith(("javascript:", "vbscript:"))

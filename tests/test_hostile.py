@@ -18,7 +18,14 @@ from mlflow.entities import Metric, Param, RunTag
 
 from mflib import Ratings, cli
 from mflib.runs import owner
+from mflib.runs.batch import execute_all
+from mflib.runs.pages import notebook_page
+from mflib.runs.params import with_defaults
 from mflib.runs.record import record_figure, record_metrics, record_result, record_table
+from mflib.runs.stop import Stop
+from mflib.runs.store import locate
+from mflib.runs.sweep_report import best_line, failures, points_table
+from mflib.runs.sweep_store import Result
 
 HTML = "<script>alert(1)</script><img src=x onerror=alert(2)></code></table>"
 ESC = "\x1b[2J\x1b]0;title\x07"
@@ -533,3 +540,37 @@ def test_hostile_labels_of_a_csv_file_are_labels_and_its_mistakes_are_told_in_a_
         with pytest.raises(ValueError, match="line 2") as error:
             Ratings.from_csv(path, "user", "item", "rating")
         assert str(error.value).isprintable()
+
+
+def test_whatever_comes_back_from_a_store_is_printed_as_text():
+    result = Result({"rule": "a" * LEVELS}, "FAILED", "1f", {ESC: 1.0}, ESC + "x" * LEVELS)
+    lines = [*failures([result]), best_line(result, ESC), *points_table([result], ESC).split("\n")]
+    assert all(line.isprintable() and len(line) < 800 for line in lines)
+
+
+def test_an_error_of_the_store_is_printed_as_text(here, monkeypatch):
+    def fails(*_):
+        raise ValueError(f"{ESC}{'x' * LEVELS}\nmore")
+
+    monkeypatch.setattr("mflib.runs.execute.execute", fails)
+    executions = [with_defaults("01_point")]
+    (outcome,) = execute_all(executions, locate(), Stop(()), 1, lambda *_: None, lambda *_: None)
+    assert outcome.error.startswith("the store failed: �[2J")
+    assert outcome.error.isprintable()
+    assert len(outcome.error) < 500
+
+
+def test_the_page_of_a_hostile_notebook_runs_nothing(tmp_path):
+    html = (
+        '<p onclick="alert(1)">kept</p><svg onload="alert(2)"></svg><a href=" java\nscript:alert(3)">link</a>'
+    )
+    output = nbformat.v4.new_output("display_data", {"text/html": html, "text/plain": ESC})
+    stream = nbformat.v4.new_output("stream", text=f"\x00{ESC}{HTML}")
+    cells = [nbformat.v4.new_code_cell("x", outputs=[output, stream]), nbformat.v4.new_markdown_cell(html)]
+    about = {"title": f"</title>{HTML}", "kernelspec": {"name": HTML, "display_name": HTML}, "language": HTML}
+    path = tmp_path / "hostile.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=about), path)
+    page = harmless(notebook_page(path))
+    assert page.text.count("kept") == 2
+    assert [link.get("href") for link in page("a", string="link")] == [None, None]
+    assert page.title.text == f"</title>{HTML}"

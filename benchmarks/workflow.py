@@ -1,8 +1,8 @@
-"""What recording costs: on top of an execution, for a long history, and in a sweep with two processes.
+"""What recording costs: on top of an execution, for a long history, and in a sweep with two points at once.
 
     recording   a notebook by nbclient alone, then through `mflib run`: at most 3 s more
     history     10,000 iterations, with loss, validation RMSE and seconds, into the store: at most 1.5 s
-    sweep       16 points of a notebook that does nothing, one process, then two: at most 60 % of the time
+    sweep       16 points of a notebook that does nothing, singly, then two at once: at most 60 % of the time
 
 The two sides of a comparison take turns, so that a slow minute hits both alike; medians count.
 CPU seconds, which others disturb less, stand beside the times. All happens in a temporary root.
@@ -100,7 +100,7 @@ def history(root, rounds):
 
 
 def sweep(root, rounds):
-    """The same 16 points in one process and in two, each time a sweep of its own."""
+    """The same 16 points one by one and two at once, each time a sweep of its own."""
     cell = nbformat.v4.new_code_cell("seed: int = 0", metadata={"tags": ["parameters"]})
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), root / "notebooks" / "trivial.ipynb")
     (root / "params").mkdir()

@@ -9,6 +9,7 @@ from pathlib import Path
 from mflib.runs.files import write_text
 from mflib.runs.project import InputError, find_notebook, find_params, root
 from mflib.runs.startup import quicken
+from mflib.text import message
 
 HELD, DID_NOT, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -32,14 +33,21 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return given.command(given)
     except InputError as error:
-        print(f"mflib: {error}", file=sys.stderr)
+        print(f"mflib: {message(error)}", file=sys.stderr)
         return WRONG_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
+class _Parser(argparse.ArgumentParser):
+    """Repeats arguments in its messages, as text."""
+
+    def error(self, problem):
+        super().error(message(problem))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mflib", description="Matrix factorization, executed and recorded.")
+    parser = _Parser(prog="mflib", description="Matrix factorization, executed and recorded.")
     version = importlib.metadata.version("mflib")
     parser.add_argument("--version", action="version", version=f"mflib {version}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -49,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("params", nargs="*", metavar="PARAMS.yaml", help="by default params/default.yaml")
     run.add_argument("-p", dest="assignments", action="append", default=[], metavar="NAME=VALUE")
     run.add_argument("--notebook", metavar="N", help="this one alone; without PARAMS, with its defaults")
-    run.add_argument("--jobs", type=_count, default=1, metavar="J", help="processes that share the notebooks")
+    run.add_argument(
+        "--jobs", type=_count, default=1, metavar="J", help="notebooks that run at the same time"
+    )
 
     sweep = commands.add_parser("sweep", help="execute a notebook at many points; goes on where it stopped")
     sweep.set_defaults(command=_sweep)
@@ -215,7 +225,7 @@ def _doctor(given: argparse.Namespace) -> int:
 
     held = True
     for check, state, text in doctor.examine(given.fix):
-        print(f"{check:8}  {state:7}  {text}", flush=True)
+        print(f"{check:8}  {state:7}  {message(text)}", flush=True)
         held = held and state != doctor.PROBLEM
     return HELD if held else DID_NOT
 

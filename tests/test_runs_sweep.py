@@ -56,6 +56,14 @@ def wait_for(process, *files):
         time.sleep(0.05)
 
 
+def program(process):
+    """The module that a process runs; nothing of one that has just ended."""
+    try:
+        return process.cmdline()[2]
+    except psutil.NoSuchProcess:
+        return ""
+
+
 def family(project, experiment):
     """The one parent run of an experiment, and its children."""
     client = project.client()
@@ -208,6 +216,7 @@ def test_cut_short_and_started_again_no_point_is_lost_or_done_twice(here, capsys
     process = here.start("sweep", "params/cut.yaml", "--jobs", jobs)
     wait_for(process, *(here.root / f"started {k}" for k in stuck))
     below = psutil.Process(process.pid).children(recursive=True)
+    assert {program(child) for child in below} <= {"ipykernel_launcher", ""}  # none imports MLflow once more
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == ((130, "") if number == signal.SIGINT else (-signal.SIGKILL, ""))

@@ -49,8 +49,9 @@ def heat_map(
             if np.isfinite(value):
                 color = "white" if value < middle else INK
                 axes.text(j, i, f"{value:.4g}".replace("-", "−"), color=color, ha="center", va="center")
-    axes.set_xticks(range(m), columns, rotation=45 if max(map(len, columns)) > 6 else 0)
-    axes.set_yticks(range(n), rows)
+    turned = 45 if max(map(len, columns)) > 6 else 0
+    axes.set_xticks(range(m), columns, rotation=turned, parse_math=False)  # a dollar sign is one
+    axes.set_yticks(range(n), rows, parse_math=False)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.tick_params(length=0)
     axes.grid(False)

@@ -1,23 +1,22 @@
-"""Several executions: one after the other here, or shared among spawned processes.
+"""Several executions: one after the other, or some at the same time, each in a thread.
 
-Never forked, because a process that has run a compiled parallel loop must not be; never threads, because
-each execution has an event loop and a store connection of its own.
+What works is the kernels, processes of their own. The thread of an execution only waits for its kernel and
+records: 0.08 s of CPU for a notebook that does nothing, where one more process of the workflow would take
+1.5 s to import MLflow and papermill.
 """
 
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from multiprocessing.connection import Connection, wait
+from queue import SimpleQueue
+from threading import Semaphore, Thread
 
 from mflib.runs.outcome import FAILED, Outcome
 from mflib.runs.params import Execution
-from mflib.runs.startup import quicken
 from mflib.runs.stop import Stop
 from mflib.runs.store import Store
+from mflib.text import shown
 
 Show = Callable[[int, int, int], None]  # position in the list, cell, number of cells
 Done = Callable[[int, Outcome], None]
@@ -70,7 +69,7 @@ def _execute_part(executions, store: Store, stop: Stop, jobs: int, show: Show, d
     if jobs > 1 and len(executions) > 1:
         jobs = min(jobs, len(executions))
         with _cores_divided(jobs):
-            return _Processes(executions, store, stop, jobs, show, done).run()
+            return _at_once(executions, store, stop, jobs, show, done)
     outcomes: list[Outcome | None] = [None] * len(executions)
     for i, execution in enumerate(executions):
         if not stop.asked:
@@ -81,7 +80,7 @@ def _execute_part(executions, store: Store, stop: Stop, jobs: int, show: Show, d
 
 @contextmanager
 def _cores_divided(jobs: int) -> Iterator[None]:
-    """Within, processes that are started take their share of the cores, unless the user says otherwise.
+    """Within, kernels that are started take their share of the cores, unless the user says otherwise.
 
     OpenBLAS is left alone: a kernel gives it one thread, because its bits depend on them.
     """
@@ -96,104 +95,99 @@ def _cores_divided(jobs: int) -> Iterator[None]:
             del os.environ[name]
 
 
-def _execute(execution: Execution, store: Store, stop: Stop, progress) -> Outcome:
+def _execute(execution: Execution, store: Store, stop: Stop, progress, ended=lambda: None) -> Outcome:
     """Execute; where not even the run could be created or completed, the outcome says so."""
     try:
         from mflib.runs.execute import execute  # seconds, which the process that only hands out need not pay
 
-        return execute(execution, store, stop, progress)
+        return execute(execution, store, stop, progress, ended)
     except Exception as problem:
         line = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-        return Outcome(execution.name, FAILED, error=f"the store failed: {line}"[:500])
+        return Outcome(execution.name, FAILED, error=f"the store failed: {shown(line, 480)}")
 
 
-class _Processes:
-    """Hands the executions to processes, one at a time each, and listens to them."""
+def _at_once(executions, store: Store, stop: Stop, jobs: int, show: Show, done: Done):
+    """Execute in threads until none is left or a stop is asked; the outcomes.
 
-    def __init__(self, executions, store, stop, jobs, show, done):
-        self._executions, self._store, self._stop = executions, store, stop
-        self._show, self._done = show, done
-        self._waiting = list(range(len(executions)))[::-1]
-        self._outcomes: list[Outcome | None] = [None] * len(executions)
-        self._processes: dict[Connection, multiprocessing.process.BaseProcess] = {}
-        self._busy: dict[Connection, int] = {}
-        self._jobs = jobs
+    The cells of `jobs` notebooks run at the same time. There are twice as many threads: while one shuts its
+    kernel down and records, another takes the next. This one only listens: it alone prints and gets signals.
+    """
+    _prepare(store)
+    outcomes: list[Outcome | None] = [None] * len(executions)
+    waiting, told = iter(range(len(executions))), SimpleQueue()
+    turns = Semaphore(jobs)
+    stops = [Stop(()) for _ in range(2 * jobs)]  # each ends the kernel of its thread
 
-    def run(self) -> list[Outcome | None]:
-        """Everything, until nothing waits or a stop is asked."""
-        with self._stop.by(self._terminate):
-            for _ in range(self._jobs):
-                self._start()
-            while self._busy:
-                for connection in wait(list(self._busy), timeout=1):
-                    self._hear(connection)
-        for connection, process in self._processes.items():
-            connection.close()  # an idle process ends when nobody talks to it any more
-            process.join()
-        return self._outcomes
+    def work(own: Stop) -> None:
+        while True:
+            turn = _Turn(turns)
+            with turn:
+                i = None if own.asked else next(waiting, None)  # which all share: each is given out once
+                if i is None:
+                    break
+                outcomes[i] = _execute(
+                    executions[i], store, own, lambda cell, n, i=i: told.put((show, i, cell, n)), turn.end
+                )
+            told.put((done, i, outcomes[i]))
 
-    def _start(self) -> None:
-        """One more process, with its first execution."""
-        spawn = multiprocessing.get_context("spawn")
-        here, there = spawn.Pipe()
-        process = spawn.Process(target=_work, args=(there, self._store))
-        # inherited, for a terminal sends Ctrl-C to the children too
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        process.start()
-        signal.signal(signal.SIGINT, before)
-        there.close()
-        self._processes[here] = process
-        self._hand(here)
+    def end_all() -> None:
+        for own in stops:
+            own.ask()
 
-    def _hand(self, connection: Connection) -> None:
-        """The next execution for this process, if there is one."""
-        if self._waiting and not self._stop.asked:
-            self._busy[connection] = i = self._waiting.pop()
-            connection.send(self._executions[i])
-        else:
-            self._busy.pop(connection, None)
-
-    def _hear(self, connection: Connection) -> None:
-        """One message of a process: progress, an outcome, or that it is no more."""
-        i = self._busy[connection]
+    threads = [Thread(target=_to_the_end, args=(work, own, told)) for own in stops]
+    with stop.by(end_all):
+        for thread in threads:
+            thread.start()
         try:
-            message = connection.recv()
-        except (EOFError, ConnectionResetError):
-            self._busy.pop(connection)
-            if not self._stop.asked:
-                self._end(i, Outcome(self._executions[i].name, FAILED, error="its process died"))
-                if self._waiting:
-                    self._start()
-            return
-        if isinstance(message, Outcome):
-            self._end(i, message)
-            self._hand(connection)
+            _listen(told, len(threads))
+        finally:
+            end_all()
+            for thread in threads:
+                thread.join()
+    return outcomes
+
+
+class _Turn:
+    """One of the places that a semaphore gives, given back once: early, or at the end of the context."""
+
+    def __init__(self, turns: Semaphore):
+        self._turns, self._held = turns, False
+
+    def __enter__(self) -> None:
+        self._held = self._turns.acquire()
+
+    def __exit__(self, *error) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Give it back."""
+        if self._held:
+            self._held = False
+            self._turns.release()
+
+
+def _to_the_end(work: Callable, own: Stop, told: SimpleQueue) -> None:
+    """Work; tell when it is over, be it by an exception."""
+    try:
+        work(own)
+    finally:
+        told.put(None)
+
+
+def _listen(told: SimpleQueue, threads: int) -> None:
+    """Make the calls that the threads ask for, until each of them is over."""
+    while threads:
+        message = told.get()
+        if message is None:
+            threads -= 1
         else:
-            self._show(i, *message)
-
-    def _end(self, i: int, outcome: Outcome) -> None:
-        self._outcomes[i] = outcome
-        self._done(i, outcome)
-
-    def _terminate(self) -> None:
-        for process in self._processes.values():
-            process.terminate()
+            call, *what = message
+            call(*what)
 
 
-def _work(connection: Connection, store: Store) -> None:
-    """The life of a process: execute what comes until the other end is closed or a stop is asked."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    quicken()
-    with Stop((signal.SIGTERM,)) as stop:
-        while not stop.asked:
-            try:
-                execution = connection.recv()
-            except (EOFError, OSError):
-                return
-            connection.send(_execute(execution, store, stop, lambda cell, n: connection.send((cell, n))))
+def _prepare(store: Store) -> None:
+    """Import what all need and open the store while there is one thread: neither is made for several."""
+    with suppress(Exception):  # each execution would fail so, and its outcome say why
+        import mflib.runs.execute  # noqa: F401
 
-
-def _end_with_parent() -> None:
-    """End this process as soon as the one that hands out is no more: nobody would know what it finishes."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
+        store.client().search_experiments(max_results=1)

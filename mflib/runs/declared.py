@@ -13,9 +13,14 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from mflib.runs.plain_yaml import parse
 from mflib.runs.project import InputError
+from mflib.text import literal, shown
 
 _SCALARS = {"int": int, "float": float, "str": str, "bool": bool}
+_LARGEST = 50 << 20  # bytes of a notebook, outputs included
+_LONGEST = 250  # letters of a name: what MLflow holds
+_BITS = 4096  # of an int; Python writes no more than 4,300 digits
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -39,45 +44,81 @@ def declared(notebook: Path) -> dict[str, Parameter]:
     InputError
         If the file is not a notebook, or its parameters cell has anything but annotated plain values.
     """
-    source = _parameters_cell(notebook)
+    source, place = _parameters_cell(notebook), f"{notebook.name}, parameters cell"
     try:
         lines = ast.parse(source).body
+        parameters = [_declaration(line, place) for line in lines if not _is_remark(line)]
     except SyntaxError as error:
-        place = f"{notebook.name}, parameters cell, line {error.lineno}"
-        raise InputError(f"{place}: is not Python") from None
-    found = {}
-    for line in lines:
-        if isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant):
-            continue  # a remark between quotes
-        parameter = _declaration(line, f"{notebook.name}, parameters cell")
-        found[parameter.name] = parameter
-    return found
+        raise InputError(f"{place}, line {error.lineno}: is not Python") from None
+    except InputError:
+        raise
+    except (ValueError, RecursionError, MemoryError):  # a zero byte; brackets within brackets within …
+        raise InputError(f"{place}: is not Python of plain values") from None
+    return {parameter.name: parameter for parameter in parameters}
+
+
+def _is_remark(line: ast.stmt) -> bool:
+    """Whether a line is a text between quotes."""
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)
 
 
 def _parameters_cell(notebook: Path) -> str:
     """The source of the cell tagged `parameters`; empty where there is none."""
+    content = _read(notebook)
+    if isinstance(content, dict) and content.get("nbformat", 4) != 4:
+        raise InputError(
+            f"{notebook.name}: is of format {literal(content['nbformat'])}, expected 4; "
+            "JupyterLab converts it when it saves it"
+        )
     try:
-        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-        for cell in cells:
-            if cell["cell_type"] == "code" and "parameters" in cell["metadata"].get("tags", []):
-                return "".join(cell["source"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+        sources = ["".join(cell["source"]) for cell in content["cells"] if _has_parameters(cell)]
+    except (KeyError, TypeError, AttributeError):
         raise InputError(f"{notebook.name}: is not a Jupyter notebook of format 4") from None
-    return ""
+    if len(sources) > 1:
+        raise InputError(f"{notebook.name}: has {len(sources)} cells tagged `parameters`, expected one")
+    return sources[0] if sources else ""
+
+
+def _read(notebook: Path) -> Any:
+    """The JSON of a notebook."""
+    try:
+        if (size := notebook.stat().st_size) > _LARGEST:
+            limit = f"a notebook may have {_LARGEST >> 20} MB; clear its outputs"
+            raise InputError(f"{notebook.name}: is {size >> 20} MB large; {limit}")
+        return json.loads(notebook.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{notebook.name}: cannot be read: {error.strerror}") from None
+    except InputError:
+        raise
+    except (ValueError, RecursionError):
+        raise InputError(f"{notebook.name}: is not a Jupyter notebook of format 4") from None
+
+
+def _has_parameters(cell: dict) -> bool:
+    """Whether a cell is tagged `parameters`; whatever is no cell raises."""
+    tags = cell["metadata"].get("tags", [])
+    return cell["cell_type"] == "code" and isinstance(tags, list) and "parameters" in tags
 
 
 def _declaration(line: ast.stmt, place: str) -> Parameter:
     """One line `name: type = value`."""
     if not (isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.value):
-        raise InputError(f"{place}: expected `name: type = value`, got `{ast.unparse(line)}`")
+        raise InputError(f"{place}: expected `name: type = value`, got {_code(line)}")
     name, kind = line.target.id, ast.unparse(line.annotation)
+    if len(name) > _LONGEST:
+        raise InputError(f"{place}: a parameter's name has {len(name)} letters, {_LONGEST} are allowed")
     place = f"{place}, {name}"
     _check_kind(line.annotation, place)
     try:
         default = ast.literal_eval(line.value)
-    except ValueError:
-        raise InputError(f"{place}: expected a plain value, got `{ast.unparse(line.value)}`") from None
+    except (ValueError, TypeError):
+        raise InputError(f"{place}: expected a plain value, got {_code(line.value)}") from None
     return Parameter(name, kind, convert(default, kind, place))
+
+
+def _code(tree: ast.AST) -> str:
+    """A piece of Python for a message."""
+    return f"`{shown(ast.unparse(tree), 80)}`"
 
 
 def _check_kind(kind: ast.expr, place: str) -> None:
@@ -91,7 +132,7 @@ def _check_kind(kind: ast.expr, place: str) -> None:
             _check_kind(left, place)
         case _:
             valid = "int, float, str, bool, list[...] or `... | None`"
-            raise InputError(f"{place}: expected the type {valid}, got `{ast.unparse(kind)}`")
+            raise InputError(f"{place}: expected the type {valid}, got {_code(kind)}")
 
 
 def convert(value: Any, kind: str, place: str) -> Any:
@@ -130,7 +171,7 @@ def convert(value: Any, kind: str, place: str) -> Any:
         return _converted(value, ast.parse(kind, mode="eval").body)
     except (TypeError, OverflowError):
         hint = " (put it between quotes)" if "str" in kind and not isinstance(value, list | dict) else ""
-        raise InputError(f"{place}: expected {kind}, got {value!r}{hint}") from None
+        raise InputError(f"{place}: expected {kind}, got {literal(value)}{hint}") from None
 
 
 def _converted(value: Any, kind: ast.expr) -> Any:
@@ -147,9 +188,16 @@ def _converted(value: Any, kind: ast.expr) -> Any:
             if isinstance(value, str) and _NUMBER.fullmatch(value):
                 return _converted(float(value), kind)
         case ast.Name(id=name):
-            if type(value) is _SCALARS[name]:
+            if type(value) is _SCALARS[name] and _can_be_recorded(value):
                 return value
     raise TypeError
+
+
+def _can_be_recorded(value: Any) -> bool:
+    """Whether a scalar can be written into a notebook and the store: not half a sign, not endless digits."""
+    if isinstance(value, str):
+        return not any("\ud800" <= sign <= "\udfff" for sign in value)
+    return not isinstance(value, int) or value.bit_length() <= _BITS
 
 
 def convert_text(text: str, kind: str, place: str) -> Any:
@@ -161,6 +209,6 @@ def convert_text(text: str, kind: str, place: str) -> Any:
     (7, '7')
     """
     try:
-        return convert(yaml.safe_load(text), kind, place)
+        return convert(parse(text), kind, place)
     except (InputError, yaml.YAMLError):
         return convert(text, kind, place)

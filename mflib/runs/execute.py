@@ -34,11 +34,13 @@ class Watch:
     execution : Execution
     progress : callable
         Called as `progress(cell, n_cells)` when a code cell begins.
+    ended : callable
+        Called when none runs any more.
     """
 
-    def __init__(self, execution, n_cells, progress):
+    def __init__(self, execution, n_cells, progress, ended):
         self.cell_index, self.cell_number = None, 0
-        self.n_cells, self._progress = n_cells, progress
+        self.n_cells, self._progress, self.ended = n_cells, progress, ended
         self._timeout, self._deadline = execution.timeout, None
 
     def begins(self, cell, cell_index):
@@ -53,7 +55,13 @@ class Watch:
         return max(self._deadline - time.monotonic(), 0.01)
 
 
-def execute(execution: Execution, store: Store, stop: Stop, progress=lambda cell, n_cells: None) -> Outcome:
+def execute(
+    execution: Execution,
+    store: Store,
+    stop: Stop,
+    progress=lambda cell, n_cells: None,
+    ended=lambda: None,
+) -> Outcome:
     """Execute a notebook and record it as a run.
 
     Parameters
@@ -64,6 +72,8 @@ def execute(execution: Execution, store: Store, stop: Stop, progress=lambda cell
         An active one: when it is asked, the kernel is killed and the run completed as KILLED.
     progress : callable
         Called as `progress(cell, n_cells)` when a code cell begins.
+    ended : callable
+        Called when the cells have ended: the kernel has yet to shut down, the run to be recorded.
 
     Returns
     -------
@@ -93,7 +103,7 @@ def execute(execution: Execution, store: Store, stop: Stop, progress=lambda cell
             about = protocol.gather(cells, execution.parameters, environment())
             about["timeout"] = execution.timeout
             log_tags(client, run_id, protocol.tags(about))
-            watch = Watch(execution, _number(cells, execution), progress)
+            watch = Watch(execution, _number(cells, execution), progress, ended)
             threading.Thread(target=_prepare_page, daemon=True).start()
             status, error = _execute_in(folder, notebook, execution, stop, watch)
             seconds = time.monotonic() - started
@@ -162,6 +172,8 @@ def _until_end(notebook: Path, folder: Path, execution: Execution, stop: Stop, w
                     _papermill(notebook, execution, manager, watch)
             except DeadKernelError:
                 return cause_of_death(manager), True
+            finally:
+                watch.ended()
     except PapermillExecutionError as problem:
         return f"{problem.ename}: {problem.evalue}", False
     except CellTimeoutError:

@@ -1,5 +1,6 @@
 """An executed notebook as one page that needs nothing else: no network, no script, no file beside it."""
 
+import threading
 import warnings
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,9 @@ _TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
 {%- endblock -%}""".replace("{policy}", POLICY)
 
 
+_ONE = threading.Lock()
+_BLANKS = dict.fromkeys(range(33))  # which browsers overlook in an address
+_CONTROLS = dict.fromkeys({*range(32), *range(127, 160)} - set(b"\t\n\r"), "�")  # escapes of a terminal
 _PYTHON = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
 
 
@@ -54,15 +58,20 @@ class _Exporter(HTMLExporter):
 
 @cache
 def _exporter() -> _Exporter:
-    """One for all pages, because each compiles its templates anew."""
-    return _Exporter(raw_template=_TEMPLATE)
+    """One for all pages, because each compiles its templates anew; its first page takes half a second.
 
-
-@cache
-def prepare() -> None:
-    """Do what a process does for its first page alone, half a second of it, while there is time."""
+    It is made for one thread at a time: `_ONE` is to be held.
+    """
+    exporter = _Exporter(raw_template=_TEMPLATE)
     cells = [v4.new_markdown_cell("$x$"), v4.new_code_cell("x")]
-    _exporter().from_notebook_node(v4.new_notebook(cells=cells, metadata=_PYTHON))
+    exporter.from_notebook_node(v4.new_notebook(cells=cells, metadata=_PYTHON))
+    return exporter
+
+
+def prepare() -> None:
+    """Do what a process does for its first page alone, while there is time."""
+    with _ONE:
+        _exporter()
 
 
 def notebook_page(notebook: Path) -> str:
@@ -76,9 +85,9 @@ def notebook_page(notebook: Path) -> str:
     -------
     str
         HTML that names no file and no address to load, and that runs nothing: what an output would load
-        or run is left out.
+        or run is left out, and no sign of it is one that a terminal would obey.
     """
-    with warnings.catch_warnings():
+    with _ONE, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "alternative text is missing" on each figure
         html, _ = _exporter().from_filename(str(notebook))
     page = BeautifulSoup(html, "html.parser")
@@ -86,4 +95,12 @@ def notebook_page(notebook: Path) -> str:
     elsewhere = page(src=lambda src: src is not None and not src.startswith("data:"))
     for element in (*loading, *elsewhere, *page.body("meta")):
         element.decompose()
-    return str(page)
+    for element in page(True):
+        element.attrs = {name: value for name, value in element.attrs.items() if not _runs(name, value)}
+    return str(page).translate(_CONTROLS)
+
+
+def _runs(name: str, value: str | list[str]) -> bool:
+    """Whether an attribute is a program: what is to happen on a click, say."""
+    address = "".join(value).translate(_BLANKS).lower()
+    return name.startswith("on") or address.startswith(("javascript:", "vbscript:"))

@@ -19,10 +19,14 @@ from typing import Any
 import yaml
 
 from mflib.runs.declared import convert, convert_text, declared
+from mflib.runs.plain_yaml import parse
 from mflib.runs.project import InputError, find_notebook, nearest, shown
+from mflib.text import literal
 
 EXPERIMENT = "mflib"
 TIMEOUT = 600.0
+_LARGEST = 4 << 20  # bytes of a file; 10,000 points of a sweep need a quarter
+_LONGEST = 250  # signs of the name of an experiment: what MLflow shows; it holds 500
 
 
 @dataclass(frozen=True)
@@ -82,13 +86,15 @@ def executions(content: Any, place: str) -> list[Execution]:
     content = _mapping(content, place, ("experiment", "timeout", "runs"))
     experiment = content.get("experiment", EXPERIMENT)
     if not isinstance(experiment, str) or not experiment.strip() or not experiment.isprintable():
-        raise InputError(f"{place}, experiment: expected a name, got {experiment!r}")
+        raise InputError(f"{place}, experiment: expected a name, got {literal(experiment)}")
+    if len(experiment) > _LONGEST:
+        raise InputError(f"{place}, experiment: has {len(experiment):,} letters, {_LONGEST} are allowed")
     timeout = convert(content.get("timeout", TIMEOUT), "float", f"{place}, timeout")
     if timeout <= 0:
         raise InputError(f"{place}, timeout: expected a number of seconds above 0, got {timeout}")
     runs = content.get("runs")
     if not isinstance(runs, list) or not runs:
-        raise InputError(f"{place}, runs: expected a list of at least one notebook, got {runs!r}")
+        raise InputError(f"{place}, runs: expected a list of at least one notebook, got {literal(runs)}")
     listed = [_execution(run, f"{place}, run {i}") for i, run in enumerate(runs, 1)]
     return [replace(one, experiment=experiment, timeout=timeout, source=place) for one in listed]
 
@@ -120,11 +126,12 @@ def override(executions: list[Execution], assignments: list[str]) -> list[Execut
     """
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
+        place = f"-p {assignment[:80]}"
         if not equals:
-            raise InputError(f"-p {assignment}: expected name=value")
+            raise InputError(f"{place}: expected name=value")
         if not any(name in one.parameters for one in executions):
             known = dict.fromkeys(key for one in executions for key in one.parameters)
-            raise InputError(f"-p {assignment}: unknown parameter {name!r}{nearest(name, known)}")
+            raise InputError(f"{place}: unknown parameter {literal(name)}{nearest(name, known)}")
         executions = [_with(one, name, text) if name in one.parameters else one for one in executions]
     return executions
 
@@ -141,7 +148,8 @@ def _execution(run: Any, place: str) -> Execution:
     """One entry of `runs:`, checked against its notebook."""
     run = _mapping(run, place, ("notebook", "parameters"))
     if not isinstance(run.get("notebook"), str):
-        raise InputError(f"{place}, notebook: expected the name of a notebook, got {run.get('notebook')!r}")
+        got = literal(run.get("notebook"))
+        raise InputError(f"{place}, notebook: expected the name of a notebook, got {got}")
     notebook = find_notebook(run["notebook"], place)
     place = f"{place} ({notebook.stem})"
     known = declared(notebook)
@@ -159,34 +167,21 @@ def _mapping(content: Any, place: str, valid: Any, what: str = "key") -> dict[st
         raise InputError(f"{place}: expected a mapping (`name: value` lines), got {_kind_of(content)}")
     for key in content:
         if key not in valid:
-            raise InputError(f"{place}: unknown {what} {key!r}{nearest(str(key), valid)}")
+            raise InputError(f"{place}: unknown {what} {literal(key)}{nearest(str(key), valid)}")
     return content
 
 
 def _kind_of(content: Any) -> str:
-    return {list: "a list", str: "a text", type(None): "nothing"}.get(type(content), f"{content!r}")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, which moreover refuses a key that is given twice."""
-
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                problem = "a key must be a name, not a list or mapping; text in braces needs quotes"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            if key.value in seen:
-                problem = f"{key.value!r} is given twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
+    return {list: "a list", str: "a text", type(None): "nothing"}.get(type(content)) or literal(content)
 
 
 def load(path: Path, place: str) -> Any:
-    """The content of a YAML file; InputError if it is none, or empty."""
+    """The content of a YAML file; InputError if it is none, or empty, or larger than one could write."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        if (size := path.stat().st_size) > _LARGEST:
+            limit = f"a params file may have {_LARGEST >> 20} MB"
+            raise InputError(f"{place}: is {size >> 20} MB large; {limit}")
+        content = parse(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{place}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from mflib.text import literal
+
 
 class InputError(ValueError):
     """What the user gave cannot be used; the message is one sentence that names the place."""
@@ -22,21 +24,25 @@ def find_notebook(name: str, place: str) -> Path:
     Parameters
     ----------
     name : str
-        With or without `.ipynb`; only the names in notebooks/ are valid, so no path leads elsewhere.
+        With or without `.ipynb`; only the names of files in notebooks/ are valid, so no path leads elsewhere.
     place : str
         Where the name was given, for the message.
 
     Raises
     ------
     InputError
-        If there is none, with the nearest name.
+        If there is none, with the nearest name; or if it is a link to a file elsewhere.
     """
-    notebooks = {path.stem: path for path in sorted((root() / "notebooks").glob("*.ipynb"))}
+    folder = root() / "notebooks"
+    found = sorted(path for path in folder.glob("*.ipynb") if path.is_file() and path.stem.isprintable())
+    notebooks = {path.stem: path for path in found}
     if not notebooks:
         raise InputError(f"{root()}: has no notebooks/; set MFLIB_ROOT to the checkout that has")
     stem = name.removesuffix(".ipynb")
     if stem not in notebooks:
-        raise InputError(f"{place}: unknown notebook {name!r}{nearest(stem, notebooks)}")
+        raise InputError(f"{place}: unknown notebook {literal(name)}{nearest(stem, notebooks)}")
+    if notebooks[stem].resolve().parent != folder.resolve():
+        raise InputError(f"{place}: {stem}.ipynb is a link that leads out of notebooks/; copy the notebook")
     return notebooks[stem]
 
 

@@ -137,7 +137,7 @@ def _protocol(client, run_id: str, scratch: str, place: str) -> dict[str, Any]:
         about = json.loads(path.read_text(encoding="utf-8"))
         about["timeout"] = convert(about["timeout"], "float", place)
         whole = isinstance(about["parameters"], dict) and {"notebook_digest", "result_digest"} <= about.keys()
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         whole = False
     if not whole:
         raise InputError(f"{place}: its protocol.json is damaged: it does not hold what was recorded")
@@ -155,7 +155,7 @@ def _recorded(client, run_id: str, scratch: str, about: dict[str, Any], place: s
     try:
         content = protocol.without_traces(nbformat.read(path, as_version=4))
         same = protocol.notebook_digest(content.cells) == about["notebook_digest"]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         same = False
     if not same:
         raise InputError(
@@ -196,8 +196,7 @@ def _fetch(client, run_id: str, path: str, scratch: str) -> Path | None:
 
 
 def _shown(value: str) -> str:
-    """A value on one line: digests by their beginning, signs that are not printable left out."""
-    line = "".join(sign if sign.isprintable() else "�" for sign in value)
-    if len(line) in (40, 64) and set(line) <= set("0123456789abcdef"):
-        return line[:12]
-    return (line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…") or "-"
+    """A value on one line: digests by their beginning."""
+    if len(value) in (40, 64) and set(value) <= set("0123456789abcdef"):
+        return value[:12]
+    return text.shown(value, _SHOWN) or "-"

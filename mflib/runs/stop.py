@@ -26,7 +26,7 @@ class Stop:
     def __init__(self, signals=(signal.SIGINT, signal.SIGTERM)):
         self.asked = False
         self._end: Callable[[], None] | None = None
-        self._handlers = dict.fromkeys(signals, self._ask)
+        self._handlers = dict.fromkeys(signals, self.ask)
 
     def __enter__(self) -> "Stop":
         self._before = {number: signal.signal(number, do) for number, do in self._handlers.items()}
@@ -36,7 +36,8 @@ class Stop:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _ask(self, number, frame) -> None:
+    def ask(self, *signal) -> None:
+        """Note that all is to end, and end what runs: called by a signal, or as it would."""
         self.asked = True
         if self._end:
             self._end()

@@ -26,6 +26,7 @@ from mflib.runs.declared import Parameter, convert, declared
 from mflib.runs.params import Execution, executions, load
 from mflib.runs.project import InputError, nearest, shown
 from mflib.runs.protocol import notebook_digest, without_traces
+from mflib.text import literal
 
 LIMIT = 10_000  # points
 _LABEL = 200  # signs: MLflow's column for the name of a run holds 250
@@ -78,11 +79,10 @@ def read_sweep(path: Path) -> Sweep:
     """
     place = shown(path)
     content = load(path, place)
-    definition = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     if not isinstance(content, dict) or "sweep" not in content:
         raise InputError(f"{place}: has no `sweep:`; expected one, as `sweep: {{seed: [0, 1, 2]}}`")
-    settings = content.pop("sweep")
-    listed = executions(content, place)
+    settings = content["sweep"]
+    listed = executions({key: held for key, held in content.items() if key != "sweep"}, place)
     if len(listed) != 1:
         raise InputError(f"{place}, runs: a sweep takes exactly one notebook, got {len(listed)}")
     base = replace(listed[0], content=listed[0].notebook.read_text(encoding="utf-8"))
@@ -92,6 +92,7 @@ def read_sweep(path: Path) -> Sweep:
     names = list(dict.fromkeys(name for point in points for name in point))
     found = [_execution(base, point, digest) for point in points]
     _refuse_twice(found, names, f"{place}, sweep")
+    definition = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     digests = sorted(point.tags["mflib.point"] for point in found)
     return Sweep(found, names, definition, _digest([base.experiment, digests]))
 
@@ -119,7 +120,7 @@ def _points(settings: Any, base: Execution, fixed: dict, place: str) -> list[dic
         return _grid(settings, known, fixed, place)
     if not isinstance(settings, list) or not settings:
         expected = "a mapping of names to lists of values, or a list of points"
-        raise InputError(f"{place}: expected {expected}, got {settings!r}")
+        raise InputError(f"{place}: expected {expected}, got {literal(settings)}")
     _refuse_many(len(settings), place)
     return [_point(one, known, fixed, f"{place}, point {i}") for i, one in enumerate(settings, 1)]
 
@@ -131,7 +132,7 @@ def _grid(settings: dict, known: dict[str, Parameter], fixed: dict, place: str) 
     for name, values in settings.items():
         _check_name(name, known, fixed, place)
         if not isinstance(values, list) or not values:
-            raise InputError(f"{place}, {name}: expected a list of at least one value, got {values!r}")
+            raise InputError(f"{place}, {name}: expected a list of at least one value, got {literal(values)}")
     _refuse_many(math.prod(map(len, settings.values())), place)
     converted = [
         [convert(value, known[name].kind, f"{place}, {name}") for value in values]
@@ -143,7 +144,7 @@ def _grid(settings: dict, known: dict[str, Parameter], fixed: dict, place: str) 
 def _point(point: Any, known: dict[str, Parameter], fixed: dict, place: str) -> dict[str, Any]:
     """One point of a list."""
     if not isinstance(point, dict) or not point:
-        raise InputError(f"{place}: expected a mapping of names to values, got {point!r}")
+        raise InputError(f"{place}: expected a mapping of names to values, got {literal(point)}")
     for name in point:
         _check_name(name, known, fixed, place)
     return {name: convert(value, known[name].kind, f"{place}, {name}") for name, value in point.items()}
@@ -151,7 +152,7 @@ def _point(point: Any, known: dict[str, Parameter], fixed: dict, place: str) -> 
 
 def _check_name(name: Any, known: dict[str, Parameter], fixed: dict, place: str) -> None:
     if name not in known:
-        raise InputError(f"{place}: unknown parameter {name!r}{nearest(str(name), known)}")
+        raise InputError(f"{place}: unknown parameter {literal(name)}{nearest(str(name), known)}")
     if name in fixed:
         raise InputError(f"{place}, {name}: is set under `runs:` too; keep one of the two")
 

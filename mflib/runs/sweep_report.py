@@ -105,7 +105,7 @@ def points_table(results: list[Result], metric: str) -> str:
     """A row for each of the best points: its values, the metric, seconds, run."""
     rows = [(*results[0].values, metric, "seconds", "run")]
     for result in results[:_ROWS]:
-        values = map(value_text, result.values.values())
+        values = (text.shown(value_text(value)) for value in result.values.values())
         seconds = result.metrics.get("seconds.total", float("nan"))
         rows.append((*values, f"{result.metrics[metric]:.6g}", f"{seconds:.1f}", result.run_id))
     width = len(rows[0])
@@ -118,13 +118,14 @@ def best_line(best: Result, metric: str) -> str:
     """The best point, and what best means."""
     rule = "lower" if lower_is_better(metric) else "higher"
     value = f"{best.metrics[metric]:.6g}"
-    return f"Best by {metric} ({rule} is better): {point_text(best.values)} with {value}, run {best.run_id}"
+    point = text.shown(point_text(best.values), 200)
+    return f"Best by {text.shown(metric)} ({rule} is better): {point} with {value}, run {best.run_id}"
 
 
 def failures(results: list[Result]) -> list[str]:
     """A line for each point that was executed and did not finish."""
     return [
-        f"{result.status}: {point_text(result.values)}: {result.error}"
+        f"{result.status}: {text.shown(point_text(result.values), 200)}: {text.shown(result.error, 500)}"
         + (f" (run {result.run_id})" if result.run_id else "")
         for result in results
         if result.status not in (FINISHED, "not run")

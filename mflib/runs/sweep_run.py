@@ -25,6 +25,7 @@ from mflib.runs.sweep_store import (
     open_parent,
     results,
 )
+from mflib.text import shown
 
 
 def run_sweep(sweep: Sweep, store: Store, stop: Stop, jobs: int, metric: str | None) -> bool:
@@ -115,5 +116,5 @@ def _heat_map(sweep: Sweep, best: list[Result], metric: str):
         [places.get((repr(row), repr(column)), float("nan")) for column in sweep.values(across)]
         for row in sweep.values(down)
     ]
-    names = [[value_text(value) for value in sweep.values(name)] for name in sweep.names]
+    names = [[shown(value_text(value)) for value in sweep.values(name)] for name in sweep.names]
     return heat_map(numbers, *names, ylabel=down, xlabel=across, label=metric)

@@ -18,6 +18,7 @@ import nbformat
 from mlflow.entities import Metric
 
 from mflib.runs import owner, protocol
+from mflib.runs.clock import create_run, end_run
 from mflib.runs.collect import complete, lines, log_tags, points
 from mflib.runs.kernel import environment
 from mflib.runs.outcome import FINISHED, KILLED
@@ -59,8 +60,8 @@ class Follower:
             "mlflow.source.type": "NOTEBOOK",
             **owner.tags(),
         }
-        run = self._client.create_run(self._experiment, run_name=self._path.stem, tags=tags)
-        self._run_id, self._values, self._files = run.info.run_id, {}, {}
+        self._run_id = create_run(self._store, self._experiment, self._path.stem, tags)
+        self._values, self._files = {}, {}
         log_tags(self._client, self._run_id, protocol.tags(self._about))
         for name, value in self._begun["parameters"].items():
             self._client.log_param(self._run_id, name, value)
@@ -122,7 +123,7 @@ class Follower:
         if status == KILLED:
             tags["error"] = "the kernel was killed"
         log_tags(self._client, self._run_id, tags)
-        self._client.set_terminated(self._run_id, status)
+        end_run(self._client, self._run_id, status)
 
 
 def _placed(points: Iterable) -> dict[tuple[str, int, int], Metric]:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from mflib.runs.batch import execute_all
+from mflib.runs.clock import end_run
 from mflib.runs.outcome import FAILED, FINISHED, KILLED
 from mflib.runs.stop import Stop
 from mflib.runs.store import Store
@@ -61,7 +62,7 @@ def run_sweep(sweep: Sweep, store: Store, stop: Stop, jobs: int, metric: str | N
             elif stop.asked:
                 status = KILLED
         finally:
-            store.client().set_terminated(parent, status)
+            end_run(store.client(), parent, status)
         _conclude(sweep, store, parent, found, metric)
     return status == FINISHED
 

@@ -35,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"mflib: {error}", file=sys.stderr)
         return WRONG_INPUT
     except KeyboardInterrupt:
+        print("mflib: stopped by Ctrl-C or SIGTERM", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -79,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="is everything as it has to be, and if not, what to do")
     doctor.set_defaults(command=_doctor)
-    doctor.add_argument("--fix", action="store_true", help="heal the store, complete runs left by the dead")
+    doctor.add_argument("--fix", action="store_true", help="heal the store, complete what the dead left")
 
     ui = commands.add_parser("ui", help="MLflow's page on the recorded runs")
     ui.set_defaults(command=_ui)

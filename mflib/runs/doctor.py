@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from mflib import datasets
 from mflib.runs import heal, owner
+from mflib.runs.clock import end_run
 from mflib.runs.outcome import KILLED
-from mflib.runs.project import InputError, root
+from mflib.runs.project import InputError, root, shown
 from mflib.runs.store import Store, locate, open_store
 
 OK, PROBLEM, FIXED = "ok", "problem", "fixed"
@@ -37,8 +38,8 @@ def examine(fix: bool) -> Iterator[Finding]:
     Parameters
     ----------
     fix : bool
-        Heal or upgrade the store, and mark runs whose process is dead as KILLED. Nothing is ever installed or
-        removed: the command is said.
+        Heal or upgrade the store, hand in results that it does not have, and mark runs whose process is dead
+        as KILLED. Nothing is ever installed or removed: the command is said.
 
     Yields
     ------
@@ -53,8 +54,10 @@ def examine(fix: bool) -> Iterator[Finding]:
     state, text = store(fix)
     yield Finding("store", state, text)
     if state == PROBLEM:
-        yield Finding("runs", PROBLEM, "not looked at, because of the store")
+        for check in ("unsent", "runs"):
+            yield Finding(check, PROBLEM, "not looked at, because of the store")
     else:
+        yield Finding("unsent", *unsent(locate(), fix))
         yield Finding("runs", *runs(locate(), fix))
 
 
@@ -218,6 +221,30 @@ def _retired(found: Store) -> Path | None:
     return next((path.parent for path in found.database.parent.glob("[0-9]*/meta.yaml")), None)
 
 
+def unsent(found: Store, fix: bool) -> tuple[str, str]:
+    """No run folder has been left whose results the store does not have."""
+    from mflib.runs.unsent import hand_in, left
+
+    folders = left(found)
+    if not folders:
+        return OK, "no results wait to be handed in"
+    named = _listed([shown(folder) for folder in folders])
+    if not fix:
+        return (
+            PROBLEM,
+            f"{len(folders)} with results that the store does not have: {named}; --fix hands them in",
+        )
+    failed = []
+    for folder in folders:
+        try:
+            hand_in(found, folder)
+        except Exception as error:
+            failed.append(f"{shown(folder)} ({_first_line(error)})")
+    if failed:
+        return PROBLEM, f"{len(failed)} of {len(folders)} cannot be handed in: {_listed(failed)}"
+    return FIXED, f"handed in {len(folders)}: {named}"
+
+
 def runs(found: Store, fix: bool) -> tuple[str, str]:
     """No run has been left RUNNING by a process that is dead."""
     if found.database and not found.database.exists():
@@ -237,7 +264,7 @@ def runs(found: Store, fix: bool) -> tuple[str, str]:
     for run in dead:
         error = f"process {run.data.tags['mflib.pid']} died without completing it (marked by mflib doctor)"
         client.set_tag(run.info.run_id, "error", error)
-        client.set_terminated(run.info.run_id, KILLED)
+        end_run(client, run.info.run_id, KILLED)
     return FIXED, f"{left}; now KILLED{elsewhere}"
 
 

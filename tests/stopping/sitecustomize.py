@@ -1,0 +1,52 @@
+"""On PYTHONPATH, a process stops in front of a function of mflib, says so, and waits until it may go on.
+
+MFLIB_STOP_AT is `module:function`, MFLIB_STOP_IN the folder: there it makes the file `here`, and waits for
+the file `go`. Only the first process that comes there stops.
+"""
+
+import importlib.util
+import os
+import sys
+import time
+from pathlib import Path
+
+MODULE, _, FUNCTION = os.environ.get("MFLIB_STOP_AT", "").partition(":")
+
+
+class Finder:
+    """Puts the stop into the module as soon as it has been executed, before others import from it."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name != MODULE:
+            return None
+        sys.meta_path.remove(Finder)
+        spec = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+
+        def and_patch(module):
+            execute(module)
+            setattr(module, FUNCTION, stopping(getattr(module, FUNCTION)))
+
+        spec.loader.exec_module = and_patch
+        return spec
+
+
+def stopping(function):
+    """The function, in front of which the process stops."""
+
+    def stopped(*arguments, **named):
+        folder = Path(os.environ["MFLIB_STOP_IN"])
+        try:
+            (folder / "here").touch(exist_ok=False)
+        except FileExistsError:
+            return function(*arguments, **named)
+        while not (folder / "go").exists():
+            time.sleep(0.02)
+        return function(*arguments, **named)
+
+    return stopped
+
+
+if MODULE:
+    sys.meta_path.insert(0, Finder)

@@ -37,6 +37,11 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("mflib: stopped by Ctrl-C or SIGTERM", file=sys.stderr)
         return INTERRUPTED
+    except Exception as error:
+        if not isinstance(error, OSError) and not type(error).__module__.startswith(("mlflow.", "sqlite3")):
+            raise  # a mistake in mflib, of which the traceback tells where
+        print(f"mflib: the store failed: {str(error).strip().splitlines()[0]}", file=sys.stderr)
+        return DID_NOT
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,8 +14,6 @@ from typing import NamedTuple
 
 from mflib import datasets
 from mflib.runs import heal, owner
-from mflib.runs.clock import end_run
-from mflib.runs.outcome import KILLED
 from mflib.runs.project import InputError, root, shown
 from mflib.runs.store import Store, locate, open_store
 
@@ -249,6 +247,8 @@ def runs(found: Store, fix: bool) -> tuple[str, str]:
     """No run has been left RUNNING by a process that is dead."""
     if found.database and not found.database.exists():
         return OK, "none yet"
+    from mflib.runs.unsent import end_abandoned
+
     client = found.client()
     places = [one.experiment_id for one in client.search_experiments()]
     running = client.search_runs(places, "attributes.status = 'RUNNING'")
@@ -262,9 +262,7 @@ def runs(found: Store, fix: bool) -> tuple[str, str]:
     if not fix:
         return PROBLEM, f"{left}; --fix marks what is left as KILLED{elsewhere}"
     for run in dead:
-        error = f"process {run.data.tags['mflib.pid']} died without completing it (marked by mflib doctor)"
-        client.set_tag(run.info.run_id, "error", error)
-        end_run(client, run.info.run_id, KILLED)
+        end_abandoned(found, run)
     return FIXED, f"{left}; now KILLED{elsewhere}"
 
 

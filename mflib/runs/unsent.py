@@ -21,6 +21,7 @@ from mflib.runs.project import root
 from mflib.runs.store import Store
 
 _NOTE = "run.json"
+_DIED = "its process died without completing it"
 
 
 def place(store: Store) -> Path:
@@ -67,6 +68,28 @@ def note(folder: Path, **known: Any) -> dict[str, Any]:
     return before | known
 
 
+def end_abandoned(store: Store, run) -> None:
+    """End a run whose process is dead: as its run folder says, or as KILLED where it has none.
+
+    Parameters
+    ----------
+    store : Store
+    run : mlflow.entities.Run
+
+    Raises
+    ------
+    Exception
+        As `hand_in`.
+    """
+    run_id, client = run.info.run_id, store.client()
+    if ((folder := place(store) / run_id) / _NOTE).exists():
+        hand_in(store, folder)
+    elif run.info.status == "RUNNING":
+        shutil.rmtree(folder, ignore_errors=True)
+        client.set_tag(run_id, "error", _DIED)
+        end_run(client, run_id, KILLED)
+
+
 def hand_in(store: Store, folder: Path) -> str:
     """Bring a run folder into its run, complete the run, and remove the folder.
 
@@ -105,4 +128,4 @@ def _broken_off(run) -> dict[str, Any]:
     """What became of a run of which nobody could write that any more."""
     if run.info.status != "RUNNING":
         return {"status": run.info.status, "error": run.data.tags.get("error", ""), "seconds": None}
-    return {"status": KILLED, "error": "its process died before it had completed it", "seconds": None}
+    return {"status": KILLED, "error": _DIED, "seconds": None}

@@ -1,7 +1,7 @@
 """On PYTHONPATH, a process stops in front of a function of mflib, says so, and waits until it may go on.
 
-MFLIB_STOP_AT is `module:function`, MFLIB_STOP_IN the folder: there it makes the file `here`, and waits for
-the file `go`. Only the first process that comes there stops.
+MFLIB_STOP_AT is `module:function`, MFLIB_STOP_IN the folder: there it makes the file `here`, which holds its
+number, and waits for the file `go`. Only the first process that comes there stops.
 """
 
 import importlib.util
@@ -37,8 +37,9 @@ def stopping(function):
 
     def stopped(*arguments, **named):
         folder = Path(os.environ["MFLIB_STOP_IN"])
+        (mine := folder / str(os.getpid())).write_text(mine.name)
         try:
-            (folder / "here").touch(exist_ok=False)
+            os.link(mine, folder / "here")
         except FileExistsError:
             return function(*arguments, **named)
         while not (folder / "go").exists():

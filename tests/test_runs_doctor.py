@@ -75,7 +75,7 @@ def test_only_a_run_whose_process_is_dead_is_killed(patient):
         "foreign": "RUNNING",
         "done": "FINISHED",
     }
-    assert after["dead"].data.tags["error"] == "its process died without completing it"
+    assert after["dead"].data.tags["error"] == "its process died"
     assert after["dead"].info.end_time
 
 

@@ -21,7 +21,7 @@ from mflib.runs.project import root
 from mflib.runs.store import Store
 
 _NOTE = "run.json"
-_DIED = "its process died without completing it"
+_DIED = "its process died"
 
 
 def place(store: Store) -> Path:

@@ -21,7 +21,7 @@ from mflib.runs.project import InputError, root
 
 # Read when mlflow is imported, which only the functions below do.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # an error is raised, and said by us in a line
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 # A server that is gone is asked again after 0, 4, 8, 16 and 32 s; MLflow would go on for four minutes a call.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")

@@ -104,7 +104,8 @@ def execute(execution: Execution, store: Store, stop: Stop, progress=lambda cell
         metric = _key_metric(metrics_of(folder))
         unsent.hand_in(store, folder)
     except Exception as problem:
-        status, error, seconds = FAILED, f"not recorded: {_one_line(problem)}", time.monotonic() - started
+        why = _one_line(problem).replace(store.uri, store.place)  # an address may hold a password
+        status, error, seconds = FAILED, f"not recorded: {why}", time.monotonic() - started
         if began:
             error += f"; what it left is in {shown(folder)}: `mflib doctor --fix` hands it in"
         else:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-STOPPING = str(Path(__file__).parent / "stopping")
+TAMPERING = str(Path(__file__).parent / "tampering")
 RECORD = """
 import os, sys, time
 from mflib.runs import record_metrics, record_result, record_table
@@ -34,7 +34,7 @@ def stopped(project, phase: str, *command: str, **env: str):
     folder = project.root.parent / "stopped"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    env = {"PYTHONPATH": STOPPING, "MFLIB_STOP_AT": phase, "MFLIB_STOP_IN": str(folder), **env}
+    env = {"PYTHONPATH": TAMPERING, "MFLIB_STOP_AT": phase, "MFLIB_STOP_IN": str(folder), **env}
     process = project.start(*command, **env)
     try:
         wait_for(process, folder / "here")

@@ -91,9 +91,10 @@ def test_a_full_disk_of_the_database_keeps_the_results_until_there_is_room(finis
         assert "not recorded: " in told
         assert "database or disk is full" in told or "disk I/O error" in told
         assert run.info.status == "RUNNING"  # not even that could be written
-        while_full = finished.mflib("run", "--notebook", "01_done")
-        assert while_full.returncode in (1, 2)
-        assert "Traceback" not in while_full.stdout + while_full.stderr
+        finished.params("runs: [{notebook: 01_done}]\nsweep: {seed: [1, 2]}", "sweep")
+        refused = finished.mflib("sweep", "params/sweep.yaml")
+        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+        assert refused.stderr.startswith("mflib: the store failed: ")
         whole(mend(finished, "."), finished)
         assert recorded(finished, "01_done") == done
 

@@ -2,11 +2,13 @@
 
 import ctypes
 import shutil
+import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+import pytest
 
 TAMPERING = str(Path(__file__).parent / "tampering")
 RECORD = """
@@ -65,3 +67,24 @@ def recorded(project, name: str, uri: str | None = None) -> tuple:
     files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert files, "a run without artifacts"
     return run.to_dictionary(), files
+
+
+@contextmanager
+def small_disk(folder: Path, megabytes: int):
+    """A disk of this size at the folder, as long as the context."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "mflib-test", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"a small disk cannot be mounted, which needs root: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(folder: Path) -> None:
+    """Fill the disk of a folder to the last byte; without the file `ballast` there is room again."""
+    with suppress(OSError), open(folder / "ballast", "wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass

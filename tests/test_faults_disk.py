@@ -1,10 +1,7 @@
 """A full disk, for real: a small one, of memory, is mounted where run folders, database or artifacts lie."""
 
-import subprocess
-from contextlib import contextmanager, suppress
-
 import pytest
-from faults import DECLARED, RECORD, recorded
+from faults import DECLARED, RECORD, fill, recorded, small_disk
 
 from mflib.runs import doctor
 from mflib.runs.store import locate
@@ -25,27 +22,6 @@ history["iteration"], history["validation_rmse"] = np.arange(50_000), np.nan
 record_history(history)
 record_figure("curve", Figure())
 """
-
-
-@contextmanager
-def small_disk(folder, megabytes):
-    """A disk of this size at the folder, as long as the context."""
-    folder.mkdir(parents=True, exist_ok=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "mflib-test", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"a small disk cannot be mounted, which needs root: {done.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(folder):
-    """Fill the disk of a folder to the last byte."""
-    with suppress(OSError), open(folder / "ballast", "wb", buffering=0) as file:
-        while file.write(bytes(4096)):
-            pass
 
 
 @pytest.fixture

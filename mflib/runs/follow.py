@@ -17,7 +17,7 @@ from pathlib import Path
 import nbformat
 from mlflow.entities import Metric
 
-from mflib.runs import owner, protocol
+from mflib.runs import owner, protocol, unsent
 from mflib.runs.clock import create_run, end_run
 from mflib.runs.collect import complete, lines, log_tags, points
 from mflib.runs.kernel import environment
@@ -125,6 +125,18 @@ class Follower:
         log_tags(self._client, self._run_id, tags)
         end_run(self._client, self._run_id, status)
 
+    def leave(self, status: str) -> None:
+        """Leave the results in a run folder, to be handed in when the store takes them again."""
+        folder = unsent.place(self._store) / self._run_id
+        unsent.begin(folder, self._store, parameters=self._begun["parameters"], about=self._about)
+        shutil.copytree(self.folder / "artifacts", folder / "artifacts")
+        for path in (_latest(self.folder) / "metrics.jsonl", self.folder / "data.jsonl"):
+            if path.exists():
+                shutil.copy(path, folder)
+        tags = complete(folder, self._run_id, self._about, False)
+        error = "the kernel was killed" if status == KILLED else ""
+        unsent.note(folder, status=status, error=error, seconds=None, tags=tags)
+
 
 def _placed(points: Iterable) -> dict[tuple[str, int, int], Metric]:
     """The points by name and step; a series and the single number that is its last word share a step."""
@@ -147,7 +159,10 @@ def _latest(folder: Path) -> Path:
 
 
 def main(folder: Path) -> int:
-    """Follow a kernel to its end. What goes wrong meanwhile is tried again, and told in follow.log."""
+    """Follow a kernel to its end. What goes wrong meanwhile is tried again, and told in follow.log.
+
+    1 where the store takes the run not even at the end: then it waits in a run folder.
+    """
     try:
         follower = Follower(folder)
     except Exception as error:
@@ -162,8 +177,13 @@ def main(folder: Path) -> int:
             except Exception:
                 traceback.print_exc()
             time.sleep(_PAUSE)
-    follower.end(status or KILLED)
-    shutil.rmtree(folder)
+    try:
+        follower.end(status or KILLED)
+    except Exception:
+        follower.leave(status or KILLED)
+        return 1
+    finally:
+        shutil.rmtree(folder)
     return 0
 
 

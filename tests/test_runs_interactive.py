@@ -131,7 +131,7 @@ def recorded(found):
 def test_without_record_nothing_is_recorded(by_hand):
     project, kernel = by_hand
     said = kernel.run("record = False", BEGIN, FIRST, "print('mlflow' in sys.modules)")
-    assert said == "Opened by hand: nothing is recorded (mflib run does).\nFalse\n"
+    assert said == "Opened by hand: nothing is recorded (record = True does, or mflib run).\nFalse\n"
     assert runs(project) == []
 
 

@@ -72,5 +72,5 @@ def _folder() -> Path | None:
         return Path(folder)
     if not _said_so:
         _said_so = True
-        print("Opened by hand: nothing is recorded (mflib run does).")
+        print("Opened by hand: nothing is recorded (record = True does, or mflib run).")
     return None

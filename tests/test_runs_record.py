@@ -122,7 +122,9 @@ def test_without_a_run_nothing_is_recorded_and_one_line_says_so(tmp_path, monkey
     record_history(np.zeros(1, FIELDS))
     record_figure("f", Figure())
     record_table("t", [{"a": 1}])
-    assert capsys.readouterr().out == "Opened by hand: nothing is recorded (record = True does, or mflib run).\n"
+    assert (
+        capsys.readouterr().out == "Opened by hand: nothing is recorded (record = True does, or mflib run).\n"
+    )
     assert not list(tmp_path.iterdir())
 
 

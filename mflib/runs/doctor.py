@@ -239,7 +239,8 @@ def unsent(found: Store, fix: bool) -> tuple[str, str]:
         except Exception as error:
             failed.append(f"{shown(folder)} ({_first_line(error)})")
     if failed:
-        return PROBLEM, f"{len(failed)} of {len(folders)} cannot be handed in: {_listed(failed)}"
+        what = f"{len(failed)} of {len(folders)} cannot be handed in: {_listed(failed)}"
+        return PROBLEM, f"{what}; mend what is said, or remove the folder"
     return FIXED, f"handed in {len(folders)}: {named}"
 
 

@@ -20,7 +20,7 @@ from mflib.runs.files import write_text
 from mflib.runs.kernel import cause_of_death, environment, kernel, kill
 from mflib.runs.outcome import FAILED, FINISHED, KILLED, Outcome
 from mflib.runs.params import Execution
-from mflib.runs.project import InputError, shown
+from mflib.runs.project import InputError
 from mflib.runs.stop import Stop
 from mflib.runs.store import Store, reach
 
@@ -79,19 +79,8 @@ def execute(execution: Execution, store: Store, stop: Stop, progress=lambda cell
         asked. In each case the notebook as far as it came is attached, and what it had recorded is kept.
     """
     started = time.monotonic()
-    run_id = create_run(
-        store,
-        store.experiment(execution.experiment),
-        execution.label or execution.name,
-        {
-            "mflib.notebook": execution.name,
-            "mflib.params_file": execution.source,
-            "mlflow.source.name": execution.notebook.name,
-            "mlflow.source.type": "NOTEBOOK",
-            **owner.tags(),
-            **execution.tags,
-        },
-    )
+    experiment, name = store.experiment(execution.experiment), execution.label or execution.name
+    run_id = create_run(store, experiment, name, _tags(execution))
     folder, began, metric = unsent.place(store) / run_id, False, None
     try:
         notebook, n_cells = _prepare(execution, store, folder)
@@ -107,11 +96,23 @@ def execute(execution: Execution, store: Store, stop: Stop, progress=lambda cell
         why = _one_line(problem).replace(store.uri, store.place)  # an address may hold a password
         status, error, seconds = FAILED, f"not recorded: {why}", time.monotonic() - started
         if began:
-            error += f"; what it left is in {shown(folder)}: `mflib doctor --fix` hands it in"
+            error += unsent.waits(folder)
         else:
             shutil.rmtree(folder, ignore_errors=True)
         _say_so(store, run_id, error)
     return Outcome(execution.name, status, run_id, seconds, metric, error)
+
+
+def _tags(execution: Execution) -> dict[str, str]:
+    """What tells where a run comes from."""
+    return {
+        "mflib.notebook": execution.name,
+        "mflib.params_file": execution.source,
+        "mlflow.source.name": execution.notebook.name,
+        "mlflow.source.type": "NOTEBOOK",
+        **owner.tags(),
+        **execution.tags,
+    }
 
 
 def _prepare(execution: Execution, store: Store, folder: Path) -> tuple[Path, int]:

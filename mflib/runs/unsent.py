@@ -17,7 +17,7 @@ from mflib.runs.clock import end_run
 from mflib.runs.collect import complete, keep, log_tags
 from mflib.runs.files import write_text
 from mflib.runs.outcome import FINISHED, KILLED
-from mflib.runs.project import root
+from mflib.runs.project import root, shown
 from mflib.runs.store import Store
 
 _NOTE = "run.json"
@@ -38,12 +38,16 @@ def begin(folder: Path, store: Store, **known: Any) -> None:
 def left(store: Store) -> list[Path]:
     """The run folders for this store whose processes are dead: nobody will hand them in."""
     found = [path.parent for path in sorted(place(store).glob(f"*/{_NOTE}"))]
-    known = {folder: note(folder) for folder in found}
-    return [
-        folder
-        for folder, about in known.items()
-        if about["server"] == _server(store) and owner.judge(about["owner"]) == owner.DEAD
-    ]
+    return [folder for folder in found if _is_left(note(folder), store)]
+
+
+def waits(folder: Path) -> str:
+    """The end of a message about a run folder that is left."""
+    return f"; what it left is in {shown(folder)}: `mflib doctor --fix` hands it in"
+
+
+def _is_left(known: dict[str, Any], store: Store) -> bool:
+    return known["server"] == _server(store) and owner.judge(known["owner"]) == owner.DEAD
 
 
 def _server(store: Store) -> str:
@@ -111,7 +115,7 @@ def hand_in(store: Store, folder: Path) -> str:
     client, run_id, known = store.client(), folder.name, note(folder)
     run = client.get_run(run_id)
     if "status" not in known:
-        known |= _broken_off(run)
+        known |= _broken_off(run, waits(folder))
     if "tags" not in known:
         tags = complete(folder, run_id, known["about"], known["status"] == FINISHED)
         known = note(folder, **known, tags=tags)
@@ -124,8 +128,9 @@ def hand_in(store: Store, folder: Path) -> str:
     return known["status"]
 
 
-def _broken_off(run) -> dict[str, Any]:
-    """What became of a run of which nobody could write that any more."""
+def _broken_off(run, waits: str) -> dict[str, Any]:
+    """What became of a run of which that could not be written into its folder."""
     if run.info.status != "RUNNING":
-        return {"status": run.info.status, "error": run.data.tags.get("error", ""), "seconds": None}
+        error = run.data.tags.get("error", "").removesuffix(waits)
+        return {"status": run.info.status, "error": error, "seconds": None}
     return {"status": KILLED, "error": _DIED, "seconds": None}

@@ -52,7 +52,8 @@ def below(process) -> list[psutil.Process]:
 
 def adopt_orphans() -> None:
     """Become the parent of processes whose own has died, as a desktop's session does; else init is it."""
-    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER, of Linux
+    with suppress(AttributeError):  # of Linux alone
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 
 
 def all_gone(processes: list[psutil.Process]) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from mflib.runs.files import write_text
 from mflib.runs.project import InputError, find_notebook, find_params, root
 from mflib.runs.startup import quicken
+from mflib.text import first_line
 
 HELD, DID_NOT, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -38,9 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
         print("mflib: stopped by Ctrl-C or SIGTERM", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
-        if not isinstance(error, OSError) and not type(error).__module__.startswith(("mlflow.", "sqlite3")):
+        of_store = type(error).__module__.startswith(("mlflow.", "sqlite3"))
+        if not of_store and not isinstance(error, OSError):
             raise  # a mistake in mflib, of which the traceback tells where
-        print(f"mflib: the store failed: {str(error).strip().splitlines()[0]}", file=sys.stderr)
+        what = "the store failed: " if of_store else ""
+        print(f"mflib: {what}{first_line(error)}", file=sys.stderr)
         return DID_NOT
 
 

@@ -46,3 +46,14 @@ def shown(value: object, longest: int = 40) -> str:
     """
     line = "".join(sign if sign.isprintable() else "�" for sign in str(value))
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in a line; its kind where it says nothing.
+
+    Examples
+    --------
+    >>> first_line(ValueError("no such run\\n(background)")), first_line(ValueError())
+    ('no such run', 'ValueError')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

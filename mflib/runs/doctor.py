@@ -16,6 +16,7 @@ from mflib import datasets
 from mflib.runs import heal, owner
 from mflib.runs.project import InputError, root, shown
 from mflib.runs.store import Store, locate, open_store
+from mflib.text import first_line
 
 OK, PROBLEM, FIXED = "ok", "problem", "fixed"
 _INSTALL = f"`{sys.executable} -m pip install -r requirements.txt`"
@@ -128,7 +129,7 @@ def kernel() -> tuple[str, str]:
     try:
         found = _kernel_of_runs()
     except Exception as error:
-        return PROBLEM, f"no kernel starts ({_first_line(error)}); {_INSTALL}"
+        return PROBLEM, f"no kernel starts ({first_line(error)}); {_INSTALL}"
     if found != sys.executable:
         return PROBLEM, f"notebooks would run with {found}, not with {sys.executable}; {_INSTALL}"
     if other := _other_kernel_of_jupyter():
@@ -237,7 +238,7 @@ def unsent(found: Store, fix: bool) -> tuple[str, str]:
         try:
             hand_in(found, folder)
         except Exception as error:
-            failed.append(f"{shown(folder)} ({_first_line(error)})")
+            failed.append(f"{shown(folder)} ({first_line(error)})")
     if failed:
         what = f"{len(failed)} of {len(folders)} cannot be handed in: {_listed(failed)}"
         return PROBLEM, f"{what}; mend what is said, or remove the folder"
@@ -275,7 +276,3 @@ def _listed(names: list[str]) -> str:
     """The first of them, and how many more there are."""
     more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

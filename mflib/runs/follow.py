@@ -26,6 +26,7 @@ from mflib.runs.project import find_notebook
 from mflib.runs.series import log_metrics
 from mflib.runs.stop import Stop
 from mflib.runs.store import open_store
+from mflib.text import first_line
 
 EXPERIMENT = "interactive"
 _PAUSE = 0.5  # seconds between two looks at the folder
@@ -166,7 +167,7 @@ def main(folder: Path) -> int:
     try:
         follower = Follower(folder)
     except Exception as error:
-        print((str(error).strip() or type(error).__name__).splitlines()[0], flush=True)
+        print(first_line(error), flush=True)
         traceback.print_exc()
         return 1
     print("recording", flush=True)

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from mflib.runs.heal import LOCK_SECONDS, check_schema, connect, heal, settle
 from mflib.runs.project import InputError, root
+from mflib.text import first_line
 
 # Read when mlflow is imported, which only the functions below do.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -156,7 +157,7 @@ def _create(store: Store) -> None:
     except sqlite3.Error as error:
         raise InputError(f"{database}: the store cannot be written: {error}") from None
     except Exception as error:
-        raise InputError(f"{database}: MLflow cannot open the store: {_first_line(error)}") from None
+        raise InputError(f"{database}: MLflow cannot open the store: {first_line(error)}") from None
 
 
 def _is_empty(database: Path) -> bool:
@@ -182,11 +183,7 @@ def reach(store: Store) -> None:
         store.client().search_experiments(max_results=1)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"MLFLOW_TRACKING_URI={store.place}: cannot be reached: {_first_line(error)}"
+            f"MLFLOW_TRACKING_URI={store.place}: cannot be reached: {first_line(error)}"
         ) from None
     except Exception as error:
-        raise InputError(f"MLFLOW_TRACKING_URI={store.place}: MLflow says: {_first_line(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"MLFLOW_TRACKING_URI={store.place}: MLflow says: {first_line(error)}") from None

@@ -246,26 +246,27 @@ def unsent(found: Store, fix: bool) -> tuple[str, str]:
 
 
 def runs(found: Store, fix: bool) -> tuple[str, str]:
-    """No run has been left RUNNING by a process that is dead."""
+    """No run has been left RUNNING, and without results, by a process that is dead."""
     if found.database and not found.database.exists():
         return OK, "none yet"
-    from mflib.runs.unsent import end_abandoned
+    from mflib.runs.unsent import end_abandoned, left
 
+    waiting = {folder.name for folder in left(found)}  # told of before
     client = found.client()
     places = [one.experiment_id for one in client.search_experiments()]
     running = client.search_runs(places, "attributes.status = 'RUNNING'")
     states = {run: owner.judge(run.data.tags) for run in running}
-    dead = [run for run, state in states.items() if state == owner.DEAD]
+    dead = [run for run, state in states.items() if state == owner.DEAD and run.info.run_id not in waiting]
     unknown = [_named(run) for run, state in states.items() if state == owner.UNKNOWN]
     elsewhere = f"; of another machine, or unknown: {_listed(unknown)}" if unknown else ""
-    left = f"{len(dead)} left RUNNING by a dead process: {_listed([_named(run) for run in dead])}"
+    abandoned = f"{len(dead)} left RUNNING by a dead process: {_listed([_named(run) for run in dead])}"
     if not dead:
         return OK, f"none left RUNNING by a dead process{elsewhere}"
     if not fix:
-        return PROBLEM, f"{left}; --fix marks what is left as KILLED{elsewhere}"
+        return PROBLEM, f"{abandoned}; --fix marks them as KILLED{elsewhere}"
     for run in dead:
         end_abandoned(found, run)
-    return FIXED, f"{left}; now KILLED{elsewhere}"
+    return FIXED, f"{abandoned}; now KILLED{elsewhere}"
 
 
 def _named(run) -> str:

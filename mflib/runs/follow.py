@@ -180,12 +180,12 @@ def main(folder: Path) -> int:
             time.sleep(_PAUSE)
     try:
         follower.end(status or KILLED)
+        taken = True
     except Exception:
         follower.leave(status or KILLED)
-        return 1
-    finally:
-        shutil.rmtree(folder)
-    return 0
+        taken = False
+    shutil.rmtree(folder)
+    return 0 if taken else 1
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 from mflib.runs.files import write_text
 from mflib.runs.project import InputError, find_notebook, find_params, root
 from mflib.runs.startup import quicken
-from mflib.text import message
+from mflib.text import first_line, message
 
 HELD, DID_NOT, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -36,7 +36,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"mflib: {message(error)}", file=sys.stderr)
         return WRONG_INPUT
     except KeyboardInterrupt:
+        print("mflib: stopped by Ctrl-C or SIGTERM", file=sys.stderr)
         return INTERRUPTED
+    except Exception as error:
+        of_store = type(error).__module__.startswith(("mlflow.", "sqlite3"))
+        if not of_store and not isinstance(error, OSError):
+            raise  # a mistake in mflib, of which the traceback tells where
+        what = "the store failed: " if of_store else ""
+        print(f"mflib: {what}{message(first_line(error))}", file=sys.stderr)
+        return DID_NOT
 
 
 class _Parser(argparse.ArgumentParser):
@@ -89,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="is everything as it has to be, and if not, what to do")
     doctor.set_defaults(command=_doctor)
-    doctor.add_argument("--fix", action="store_true", help="heal the store, complete runs left by the dead")
+    doctor.add_argument("--fix", action="store_true", help="heal the store, complete what the dead left")
 
     ui = commands.add_parser("ui", help="MLflow's page on the recorded runs")
     ui.set_defaults(command=_ui)

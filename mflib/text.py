@@ -103,3 +103,14 @@ def _pieces(value: object, longest: int) -> Iterator[str]:
         yield f"a number of {value.bit_length()} bits"
     else:
         yield repr(value)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in a line; its kind where it says nothing.
+
+    Examples
+    --------
+    >>> first_line(ValueError("no such run\\n(background)")), first_line(ValueError())
+    ('no such run', 'ValueError')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from faults import fill, small_disk
 from jupyter_client import KernelManager
 
+from mflib.runs import doctor
 from mflib.runs.record import record_metrics
+from mflib.runs.store import locate
 
 PARAMETERS = "seed: int = 0\nrecord: bool = {record}"
 IMPORTS = """
@@ -128,7 +131,7 @@ def recorded(found):
 def test_without_record_nothing_is_recorded(by_hand):
     project, kernel = by_hand
     said = kernel.run("record = False", BEGIN, FIRST, "print('mlflow' in sys.modules)")
-    assert said == "Opened by hand: nothing is recorded (mflib run does).\nFalse\n"
+    assert said == "Opened by hand: nothing is recorded (record = True does, or mflib run).\nFalse\n"
     assert runs(project) == []
 
 
@@ -198,6 +201,26 @@ def test_a_store_that_cannot_be_written_and_a_wrong_parameter_are_said_in_the_no
     assert said.endswith("mlflow.db: the store cannot be written: file is not a database")
     assert "Opened by hand" in kernel.run(FIRST)
     assert [path.name for path in project.root.parent.iterdir()] == ["root"]
+
+
+def test_what_the_store_does_not_take_in_the_end_waits_to_be_handed_in(by_hand, monkeypatch):
+    project, kernel = by_hand
+    monkeypatch.setenv("MFLIB_ROOT", str(project.root))
+    mlruns = project.root / "mlruns"
+    with small_disk(mlruns, 16), small_disk(mlruns / "unsent", 4), small_disk(mlruns / "artifacts", 4):
+        kernel.run(BEGIN, FIRST)
+        (run,) = wait_for(project, recorded)
+        fill(mlruns)
+        said = kernel.run("recording(False, '', {})")
+        assert said == "The store did not take this run: `mflib doctor --fix` hands it in.\n"
+        assert runs(project)[0].info.status == "RUNNING"
+        (mlruns / "ballast").unlink()
+        assert doctor.unsent(locate(), fix=True)[0] == doctor.FIXED
+        (run,) = runs(project)
+        assert (run.info.status, run.data.metrics["loss"], run.data.params["seed"]) == ("FINISHED", 0.01, "0")
+        assert len(losses(project, run)) == 6
+        assert files(project, run) == {"figures/curve.png"}
+        assert run.data.tags["mflib.result_digest"] == ""
 
 
 def test_under_mflib_run_it_does_nothing(tmp_path, monkeypatch, capsys):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from mflib.runs import record, record_figure, record_history, record_metrics, record_table
+from mflib.runs import folder, record_figure, record_history, record_metrics, record_table
 
 FIELDS = [("iteration", "i8"), ("loss", "f8"), ("validation_rmse", "f8"), ("seconds", "f8")]
 
@@ -116,13 +116,15 @@ def test_what_is_no_table_or_figure_is_refused(run_folder, table):
 
 def test_without_a_run_nothing_is_recorded_and_one_line_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("MFLIB_RUN_DIR", raising=False)
-    monkeypatch.setattr(record, "_said_so", False)
+    monkeypatch.setattr(folder, "_said_so", False)
     monkeypatch.chdir(tmp_path)
     record_metrics({"loss": 1})
     record_history(np.zeros(1, FIELDS))
     record_figure("f", Figure())
     record_table("t", [{"a": 1}])
-    assert capsys.readouterr().out == "Opened by hand: nothing is recorded (mflib run does).\n"
+    assert (
+        capsys.readouterr().out == "Opened by hand: nothing is recorded (record = True does, or mflib run).\n"
+    )
     assert not list(tmp_path.iterdir())
 
 

@@ -172,7 +172,7 @@ def test_runs_go_to_the_server_whole(server, recorded):
     assert run.info.artifact_uri.startswith("mlflow-artifacts:")
     notebook = client.download_artifacts(run.info.run_id, "notebook/01_first.ipynb")
     assert json.loads(Path(notebook).read_text())["nbformat"] == 4
-    assert not (project.root / "mlruns").exists()
+    assert [path.name for path in (project.root / "mlruns").rglob("*")] == ["unsent"]
 
 
 def test_the_doctor_is_content_with_a_server(server, recorded, monkeypatch):
@@ -216,3 +216,42 @@ def test_a_server_that_stops_while_a_notebook_runs_and_comes_back_loses_nothing(
     assert (run.info.status, run.data.metrics["rmse.validation"]) == ("FINISHED", 0.5)
     history = project.client(server.uri).get_metric_history(run.info.run_id, "loss")
     assert len(history) == 2500
+
+
+@pytest.mark.soak
+def test_a_server_that_does_not_come_back_leaves_the_results_to_be_handed_in(server, recorded):
+    """What it had said of finished runs is there again too, and the next command works."""
+    project, _ = recorded
+    begun, before = project.root / "begun", project.runs(server.uri)["01_first"].to_dictionary()
+    begun.unlink(missing_ok=True)  # of the test before
+    wait = f"import time; open({str(begun)!r}, 'w').close(); time.sleep(3)"
+    project.notebook("04_stays_away", RECORD, wait, parameters="seed: int = 0")
+    process = project.start("run", "--notebook", "04_stays_away", MLFLOW_TRACKING_URI=server.uri)
+    while not begun.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    server.stop()
+    out, err = process.communicate(timeout=150)  # by itself MLflow tries for four minutes, at each call
+    assert (process.returncode, err) == (1, "")
+    assert "04_stays_away: FAILED in " in out
+    assert "not recorded: " in out
+    (kept,) = (project.root / "mlruns" / "unsent").iterdir()
+    assert f"what it left is in mlruns/unsent/{kept.name}: `mflib doctor --fix` hands it in" in out
+    refused = project.mflib("run", "--notebook", "01_first", MLFLOW_TRACKING_URI=server.uri)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "cannot be reached" in refused.stderr
+
+    server.start()
+    told = project.mflib("doctor", MLFLOW_TRACKING_URI=server.uri)
+    assert (told.returncode, f"mlruns/unsent/{kept.name}; --fix hands them in" in told.stdout) == (1, True)
+    fixed = project.mflib("doctor", "--fix", MLFLOW_TRACKING_URI=server.uri)
+    assert (fixed.returncode, fixed.stderr) == (0, "")
+    assert not kept.exists()
+    run, client = project.runs(server.uri)["04_stays_away"], project.client(server.uri)
+    assert (run.info.run_id, run.info.status, run.data.tags.get("error")) == (kept.name, "FINISHED", None)
+    assert len(client.get_metric_history(run.info.run_id, "loss")) == 2500
+    names = [item.path for item in client.list_artifacts(run.info.run_id)]
+    assert names == ["figures", "notebook", "protocol.json", "results"]
+    assert project.runs(server.uri)["01_first"].to_dictionary() == before
+    again = project.mflib("reproduce", kept.name, MLFLOW_TRACKING_URI=server.uri)
+    assert (again.returncode, again.stderr) == (0, "")

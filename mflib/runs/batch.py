@@ -16,7 +16,7 @@ from mflib.runs.outcome import FAILED, Outcome
 from mflib.runs.params import Execution
 from mflib.runs.stop import Stop
 from mflib.runs.store import Store
-from mflib.text import shown
+from mflib.text import first_line, shown
 
 Show = Callable[[int, int, int], None]  # position in the list, cell, number of cells
 Done = Callable[[int, Outcome], None]
@@ -102,8 +102,7 @@ def _execute(execution: Execution, store: Store, stop: Stop, progress, ended=lam
 
         return execute(execution, store, stop, progress, ended)
     except Exception as problem:
-        line = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-        return Outcome(execution.name, FAILED, error=f"the store failed: {shown(line, 480)}")
+        return Outcome(execution.name, FAILED, error=f"the store failed: {shown(first_line(problem), 480)}")
 
 
 def _at_once(executions, store: Store, stop: Stop, jobs: int, show: Show, done: Done):

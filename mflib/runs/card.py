@@ -6,13 +6,14 @@ from typing import Any
 
 import nbformat
 
+from mflib.runs.files import write_text
 from mflib.runs.protocol import CARD, FIELDS, in_words
 
 _LONGEST = 200  # letters of a value
 
 
 def put_on(notebook: Path, run_id: str, about: Mapping[str, Any]) -> None:
-    """Put the card on top of a notebook.
+    """Put the card on top of a notebook, in place of one that may be there.
 
     Parameters
     ----------
@@ -24,8 +25,8 @@ def put_on(notebook: Path, run_id: str, about: Mapping[str, Any]) -> None:
     """
     content = nbformat.read(notebook, as_version=4)
     cell = nbformat.v4.new_markdown_cell(card(run_id, about), metadata={"tags": [CARD]})
-    content.cells.insert(0, cell)
-    nbformat.write(content, notebook)
+    content.cells = [cell, *(one for one in content.cells if CARD not in one.metadata.get("tags", []))]
+    write_text(notebook, nbformat.writes(content))
 
 
 def card(run_id: str, about: Mapping[str, Any]) -> str:

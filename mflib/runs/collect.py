@@ -8,11 +8,12 @@ from typing import Any
 from mlflow.entities import Metric, Param, RunTag
 
 from mflib.runs import card, protocol, results
+from mflib.runs.files import write_text
 from mflib.runs.series import log_metrics
 from mflib.runs.store import Store
 
 
-def keep(store: Store, run_id: str, folder: Path, parameters: dict[str, Any], seconds: float) -> None:
+def keep(store: Store, run_id: str, folder: Path, parameters: dict[str, Any], seconds: float | None) -> None:
     """Log parameters, metrics, series, figures, tables, the executed notebook and its HTML.
 
     Parameters
@@ -24,8 +25,8 @@ def keep(store: Store, run_id: str, folder: Path, parameters: dict[str, Any], se
         artifacts/notebook/.
     parameters : dict
         All of them, defaults filled in.
-    seconds : float
-        The wall time, logged as `seconds.total`.
+    seconds : float or None
+        The wall time, logged as `seconds.total` where it is known.
     """
     from mflib.runs.pages import notebook_page  # with nbconvert, which the first progress need not wait for
 
@@ -33,8 +34,9 @@ def keep(store: Store, run_id: str, folder: Path, parameters: dict[str, Any], se
     params = [Param(name, str(value)) for name, value in parameters.items()]
     client.log_batch(run_id, params=params)
     metrics = [*points(folder)]
-    last = max((metric.timestamp for metric in metrics), default=0)
-    metrics.append(Metric("seconds.total", seconds, last, 0))
+    if seconds is not None:
+        last = max((metric.timestamp for metric in metrics), default=0)
+        metrics.append(Metric("seconds.total", seconds, last, 0))
     log_metrics(store, run_id, metrics)
     client.log_artifacts(run_id, str(folder / "artifacts"))
     for notebook in (folder / "artifacts" / "notebook").glob("*.ipynb"):
@@ -65,7 +67,7 @@ def complete(folder: Path, run_id: str, about: dict[str, Any], finished: bool) -
     found = results.from_folder(artifacts / "results", points(folder))
     about |= protocol.told_data([*lines(folder / "data.jsonl")])
     about |= {"dtype": results.dtypes(found), "result_digest": results.digest(found) if finished else ""}
-    (artifacts / "protocol.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    write_text(artifacts / "protocol.json", json.dumps(about, indent=1) + "\n")
     for notebook in (artifacts / "notebook").glob("*.ipynb"):
         card.put_on(notebook, run_id, about)
     return {**protocol.tags(about), protocol.RESULT_TAG: about["result_digest"]}

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from mflib import datasets
 from mflib.runs import heal, owner
-from mflib.runs.outcome import KILLED
-from mflib.runs.project import InputError, root
+from mflib.runs.project import InputError, root, shown
 from mflib.runs.store import Store, locate, open_store
+from mflib.text import first_line
 
 OK, PROBLEM, FIXED = "ok", "problem", "fixed"
 _INSTALL = f"`{sys.executable} -m pip install -r requirements.txt`"
@@ -37,8 +37,8 @@ def examine(fix: bool) -> Iterator[Finding]:
     Parameters
     ----------
     fix : bool
-        Heal or upgrade the store, and mark runs whose process is dead as KILLED. Nothing is ever installed or
-        removed: the command is said.
+        Heal or upgrade the store, hand in results that it does not have, and mark runs whose process is dead
+        as KILLED. Nothing is ever installed or removed: the command is said.
 
     Yields
     ------
@@ -53,8 +53,10 @@ def examine(fix: bool) -> Iterator[Finding]:
     state, text = store(fix)
     yield Finding("store", state, text)
     if state == PROBLEM:
-        yield Finding("runs", PROBLEM, "not looked at, because of the store")
+        for check in ("unsent", "runs"):
+            yield Finding(check, PROBLEM, "not looked at, because of the store")
     else:
+        yield Finding("unsent", *unsent(locate(), fix))
         yield Finding("runs", *runs(locate(), fix))
 
 
@@ -127,7 +129,7 @@ def kernel() -> tuple[str, str]:
     try:
         found = _kernel_of_runs()
     except Exception as error:
-        return PROBLEM, f"no kernel starts ({_first_line(error)}); {_INSTALL}"
+        return PROBLEM, f"no kernel starts ({first_line(error)}); {_INSTALL}"
     if found != sys.executable:
         return PROBLEM, f"notebooks would run with {found}, not with {sys.executable}; {_INSTALL}"
     if other := _other_kernel_of_jupyter():
@@ -218,27 +220,53 @@ def _retired(found: Store) -> Path | None:
     return next((path.parent for path in found.database.parent.glob("[0-9]*/meta.yaml")), None)
 
 
+def unsent(found: Store, fix: bool) -> tuple[str, str]:
+    """No run folder has been left whose results the store does not have."""
+    from mflib.runs.unsent import hand_in, left
+
+    folders = left(found)
+    if not folders:
+        return OK, "no results wait to be handed in"
+    named = _listed([shown(folder) for folder in folders])
+    if not fix:
+        return (
+            PROBLEM,
+            f"{len(folders)} with results that the store does not have: {named}; --fix hands them in",
+        )
+    failed = []
+    for folder in folders:
+        try:
+            hand_in(found, folder)
+        except Exception as error:
+            failed.append(f"{shown(folder)} ({first_line(error)})")
+    if failed:
+        what = f"{len(failed)} of {len(folders)} cannot be handed in: {_listed(failed)}"
+        return PROBLEM, f"{what}; mend what is said, or remove the folder"
+    return FIXED, f"handed in {len(folders)}: {named}"
+
+
 def runs(found: Store, fix: bool) -> tuple[str, str]:
-    """No run has been left RUNNING by a process that is dead."""
+    """No run has been left RUNNING, and without results, by a process that is dead."""
     if found.database and not found.database.exists():
         return OK, "none yet"
+    from mflib.runs.unsent import end_abandoned, left
+
+    waiting = {folder.name for folder in left(found)}  # told of before
     client = found.client()
     places = [one.experiment_id for one in client.search_experiments()]
     running = client.search_runs(places, "attributes.status = 'RUNNING'")
     states = {run: owner.judge(run.data.tags) for run in running}
-    dead = [run for run, state in states.items() if state == owner.DEAD]
+    dead = [run for run, state in states.items() if state == owner.DEAD and run.info.run_id not in waiting]
     unknown = [_named(run) for run, state in states.items() if state == owner.UNKNOWN]
     elsewhere = f"; of another machine, or unknown: {_listed(unknown)}" if unknown else ""
-    left = f"{len(dead)} left RUNNING by a dead process: {_listed([_named(run) for run in dead])}"
+    abandoned = f"{len(dead)} left RUNNING by a dead process: {_listed([_named(run) for run in dead])}"
     if not dead:
         return OK, f"none left RUNNING by a dead process{elsewhere}"
     if not fix:
-        return PROBLEM, f"{left}; --fix marks what is left as KILLED{elsewhere}"
+        return PROBLEM, f"{abandoned}; --fix marks them as KILLED{elsewhere}"
     for run in dead:
-        error = f"process {run.data.tags['mflib.pid']} died without completing it (marked by mflib doctor)"
-        client.set_tag(run.info.run_id, "error", error)
-        client.set_terminated(run.info.run_id, KILLED)
-    return FIXED, f"{left}; now KILLED{elsewhere}"
+        end_abandoned(found, run)
+    return FIXED, f"{abandoned}; now KILLED{elsewhere}"
 
 
 def _named(run) -> str:
@@ -249,7 +277,3 @@ def _listed(names: list[str]) -> str:
     """The first of them, and how many more there are."""
     more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -3,9 +3,9 @@
 import logging
 import re
 import shutil
-import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -13,16 +13,20 @@ import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from mflib.runs import engine, owner, protocol
-from mflib.runs.collect import complete, keep, log_tags, metrics_of
+from mflib.runs import engine, owner, protocol, unsent
+from mflib.runs.clock import create_run, end_run
+from mflib.runs.collect import log_tags, metrics_of
+from mflib.runs.files import write_text
 from mflib.runs.kernel import cause_of_death, environment, kernel, kill
 from mflib.runs.outcome import FAILED, FINISHED, KILLED, Outcome
 from mflib.runs.params import Execution
+from mflib.runs.project import InputError
 from mflib.runs.stop import Stop
-from mflib.runs.store import Store
+from mflib.runs.store import Store, reach
 
 # papermill's log would say in the middle of the progress line what the outcome says
 logging.getLogger("papermill").setLevel(logging.CRITICAL)
+_EXECUTED = "executed.ipynb"  # in the run folder, as papermill writes it
 _KEY_METRICS = ("rmse.validation", "loss")
 
 
@@ -64,6 +68,8 @@ def execute(
 ) -> Outcome:
     """Execute a notebook and record it as a run.
 
+    What it leaves lies in a run folder (mflib.runs.unsent) until the store has it.
+
     Parameters
     ----------
     execution : Execution
@@ -79,45 +85,66 @@ def execute(
     -------
     Outcome
         Its status is also the run's: FINISHED; FAILED where a cell raised, the kernel died, the time was
-        up, or the results could not be stored; KILLED where a stop was asked. In each case the notebook as
-        far as it came is attached, and what it had recorded is kept.
+        up, or the results could not be stored, which then stay in the run folder; KILLED where a stop was
+        asked. In each case the notebook as far as it came is attached, and what it had recorded is kept.
     """
-    client, started = store.client(), time.monotonic()
-    run = client.create_run(
-        store.experiment(execution.experiment),
-        run_name=execution.label or execution.name,
-        tags={
-            "mflib.notebook": execution.name,
-            "mflib.params_file": execution.source,
-            "mlflow.source.name": execution.notebook.name,
-            "mlflow.source.type": "NOTEBOOK",
-            **owner.tags(),
-            **execution.tags,
-        },
-    )
-    run_id, status, error, metric = run.info.run_id, FAILED, "", None
+    started = time.monotonic()
+    experiment, name = store.experiment(execution.experiment), execution.label or execution.name
+    run_id = create_run(store, experiment, name, _tags(execution))
+    folder, began, metric = unsent.place(store) / run_id, False, None
     try:
-        with tempfile.TemporaryDirectory(prefix="mflib-", ignore_cleanup_errors=True) as scratch:
-            folder = Path(scratch)
-            notebook, cells = _copy(execution, folder)
-            about = protocol.gather(cells, execution.parameters, environment())
-            about["timeout"] = execution.timeout
-            log_tags(client, run_id, protocol.tags(about))
-            watch = Watch(execution, _number(cells, execution), progress, ended)
-            threading.Thread(target=_prepare_page, daemon=True).start()
-            status, error = _execute_in(folder, notebook, execution, stop, watch)
-            seconds = time.monotonic() - started
-            result = complete(folder, run_id, about, status == FINISHED)
-            keep(store, run_id, folder, execution.parameters, seconds)
-            log_tags(client, run_id, result)
-            metric = _key_metric(metrics_of(folder))
-    except Exception as problem:
-        status, error = FAILED, f"not recorded: {_one_line(problem)}"
+        notebook, n_cells = _prepare(execution, store, folder)
+        threading.Thread(target=_prepare_page, daemon=True).start()
+        began = True
+        watch = Watch(execution, n_cells, progress, ended)
+        status, error = _execute_in(folder, notebook, execution, stop, watch)
         seconds = time.monotonic() - started
-    if error:
-        client.set_tag(run_id, "error", error)
-    client.set_terminated(run_id, status)
+        unsent.note(folder, status=status, error=error, seconds=seconds)
+        metric = _key_metric(metrics_of(folder))
+        unsent.hand_in(store, folder)
+    except Exception as problem:
+        why = _one_line(problem).replace(store.uri, store.place)  # an address may hold a password
+        status, error, seconds = FAILED, f"not recorded: {why}", time.monotonic() - started
+        if began:
+            error += unsent.waits(folder)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+        _say_so(store, run_id, error)
     return Outcome(execution.name, status, run_id, seconds, metric, error)
+
+
+def _tags(execution: Execution) -> dict[str, str]:
+    """What tells where a run comes from."""
+    return {
+        "mflib.notebook": execution.name,
+        "mflib.params_file": execution.source,
+        "mlflow.source.name": execution.notebook.name,
+        "mlflow.source.type": "NOTEBOOK",
+        **owner.tags(),
+        **execution.tags,
+    }
+
+
+def _prepare(execution: Execution, store: Store, folder: Path) -> tuple[Path, int]:
+    """Make the run folder and begin the protocol; the copy of the notebook in it, and its number of cells."""
+    content = _content(execution)
+    about = protocol.gather(content.cells, execution.parameters, environment())
+    about["timeout"] = execution.timeout
+    unsent.begin(folder, store, parameters=execution.parameters, about=about)
+    log_tags(store.client(), folder.name, protocol.tags(about))
+    notebook = folder / "artifacts" / "notebook" / execution.notebook.name
+    notebook.parent.mkdir(parents=True)
+    write_text(notebook, nbformat.writes(content))
+    return notebook, _number(content.cells, execution)
+
+
+def _say_so(store: Store, run_id: str, error: str) -> None:
+    """End a run that could not be recorded, unless it is the store that does not answer."""
+    with suppress(Exception):
+        reach(store)
+        client = store.client()
+        client.set_tag(run_id, "error", error)
+        end_run(client, run_id, FAILED)
 
 
 def _prepare_page() -> None:
@@ -132,7 +159,7 @@ def _execute_in(folder: Path, notebook: Path, execution: Execution, stop: Stop, 
     error, cut_short = _until_end(notebook, folder, execution, stop, watch)
     if stop.asked and error:
         error = "stopped by Ctrl-C or SIGTERM"
-    about = _clean(notebook, watch.cell_index if cut_short else None, error)
+    about = _clean(folder / _EXECUTED, notebook, watch.cell_index if cut_short else None, error)
     if about.get("exception") and not error:
         error = "SystemExit: the cells behind it did not run"  # papermill lets it pass
     if not error:
@@ -144,16 +171,12 @@ def _execute_in(folder: Path, notebook: Path, execution: Execution, stop: Stop, 
     return KILLED if stop.asked else FAILED, _one_line(error) + where
 
 
-def _copy(execution: Execution, folder: Path) -> tuple[Path, list]:
-    """Copy the notebook into the run folder, without outputs and what an execution adds; its cells."""
+def _content(execution: Execution):
+    """The notebook, read once, without outputs and what an execution adds."""
     text = execution.content
     if text is None:
         text = execution.notebook.read_text(encoding="utf-8")
-    content = protocol.without_traces(nbformat.reads(text, as_version=4))
-    target = folder / "artifacts" / "notebook" / execution.notebook.name
-    target.parent.mkdir(parents=True)
-    nbformat.write(content, target)
-    return target, content.cells
+    return protocol.without_traces(nbformat.reads(text, as_version=4))
 
 
 def _number(cells: list, execution: Execution) -> int:
@@ -169,7 +192,7 @@ def _until_end(notebook: Path, folder: Path, execution: Execution, stop: Stop, w
             group = manager.provisioner.pid
             try:
                 with stop.by(lambda: kill(group)):
-                    _papermill(notebook, execution, manager, watch)
+                    _papermill(notebook, folder / _EXECUTED, execution, manager, watch)
             except DeadKernelError:
                 return cause_of_death(manager), True
             finally:
@@ -183,12 +206,11 @@ def _until_end(notebook: Path, folder: Path, execution: Execution, stop: Stop, w
     return "", False
 
 
-def _papermill(notebook: Path, execution: Execution, manager, watch: Watch) -> None:
-    """Execute the notebook in place."""
-    path = re.sub(r"[{}]", r"\g<0>\g<0>", str(notebook))  # papermill formats paths
+def _papermill(notebook: Path, executed: Path, execution: Execution, manager, watch: Watch) -> None:
+    """Execute the notebook."""
+    paths = (re.sub(r"[{}]", r"\g<0>\g<0>", str(path)) for path in (notebook, executed))
     papermill.execute_notebook(
-        path,
-        path,
+        *paths,  # which papermill formats
         parameters=execution.parameters,
         engine_name=engine.NAME,
         kernel_name="python3",
@@ -201,24 +223,27 @@ def _papermill(notebook: Path, execution: Execution, manager, watch: Watch) -> N
     )
 
 
-def _clean(notebook: Path, cut_at: int | None, error: str) -> dict:
-    """Make the saved notebook honest: papermill marks each cell "completed" after a dead kernel.
+def _clean(executed: Path, notebook: Path, cut_at: int | None, error: str) -> dict:
+    """Make the executed notebook honest: papermill marks each cell "completed" after a dead kernel.
 
     The cell that was cut short gets the error as its output, those behind it become pending. Paths of this
-    machine go. Returns papermill's own metadata.
+    machine go. It takes the place of the notebook. Returns papermill's own metadata.
     """
-    content = nbformat.read(notebook, as_version=4)
-    about = content.metadata.get("papermill", {})
+    try:
+        content = nbformat.read(executed, as_version=4)
+    except (OSError, ValueError):  # papermill could not write it, to a full disk for instance
+        content, cut_at = nbformat.read(notebook, as_version=4), None
+    about = content.metadata.setdefault("papermill", {})
     for path in ("input_path", "output_path"):
         about.pop(path, None)
+    about["exception"] = bool(about.get("exception") or error)
     if cut_at is not None:
-        about["exception"] = True
         for index, cell in enumerate(content.cells):
             if index >= cut_at:
                 cell.metadata["papermill"] = {"status": "failed" if index == cut_at else "pending"}
         message = {"ename": "Stopped", "evalue": error, "traceback": [error]}
         content.cells[cut_at].outputs.append(nbformat.v4.new_output("error", **message))
-    nbformat.write(content, notebook)
+    write_text(notebook, nbformat.writes(content))
     return about
 
 
@@ -233,5 +258,5 @@ def _key_metric(metrics: dict[str, float]) -> tuple[str, float] | None:
 def _one_line(problem: object) -> str:
     """The first line of a message, printable and short."""
     lines = str(problem).strip().splitlines() or [type(problem).__name__]
-    text = lines[0] if isinstance(problem, str) else f"{type(problem).__name__}: {lines[0]}"
+    text = lines[0] if isinstance(problem, str | InputError) else f"{type(problem).__name__}: {lines[0]}"
     return "".join(sign if sign.isprintable() else " " for sign in text)[:500]

@@ -17,7 +17,8 @@ from pathlib import Path
 import nbformat
 from mlflow.entities import Metric
 
-from mflib.runs import owner, protocol
+from mflib.runs import owner, protocol, unsent
+from mflib.runs.clock import create_run, end_run
 from mflib.runs.collect import complete, lines, log_tags, points
 from mflib.runs.kernel import environment
 from mflib.runs.outcome import FINISHED, KILLED
@@ -25,6 +26,7 @@ from mflib.runs.project import find_notebook
 from mflib.runs.series import log_metrics
 from mflib.runs.stop import Stop
 from mflib.runs.store import open_store
+from mflib.text import first_line
 
 EXPERIMENT = "interactive"
 _PAUSE = 0.5  # seconds between two looks at the folder
@@ -59,8 +61,8 @@ class Follower:
             "mlflow.source.type": "NOTEBOOK",
             **owner.tags(),
         }
-        run = self._client.create_run(self._experiment, run_name=self._path.stem, tags=tags)
-        self._run_id, self._values, self._files = run.info.run_id, {}, {}
+        self._run_id = create_run(self._store, self._experiment, self._path.stem, tags)
+        self._values, self._files = {}, {}
         log_tags(self._client, self._run_id, protocol.tags(self._about))
         for name, value in self._begun["parameters"].items():
             self._client.log_param(self._run_id, name, value)
@@ -122,7 +124,19 @@ class Follower:
         if status == KILLED:
             tags["error"] = "the kernel was killed"
         log_tags(self._client, self._run_id, tags)
-        self._client.set_terminated(self._run_id, status)
+        end_run(self._client, self._run_id, status)
+
+    def leave(self, status: str) -> None:
+        """Leave the results in a run folder, to be handed in when the store takes them again."""
+        folder = unsent.place(self._store) / self._run_id
+        unsent.begin(folder, self._store, parameters=self._begun["parameters"], about=self._about)
+        shutil.copytree(self.folder / "artifacts", folder / "artifacts")
+        for path in (_latest(self.folder) / "metrics.jsonl", self.folder / "data.jsonl"):
+            if path.exists():
+                shutil.copy(path, folder)
+        tags = complete(folder, self._run_id, self._about, False)
+        error = "the kernel was killed" if status == KILLED else ""
+        unsent.note(folder, status=status, error=error, seconds=None, tags=tags)
 
 
 def _placed(points: Iterable) -> dict[tuple[str, int, int], Metric]:
@@ -146,11 +160,14 @@ def _latest(folder: Path) -> Path:
 
 
 def main(folder: Path) -> int:
-    """Follow a kernel to its end. What goes wrong meanwhile is tried again, and told in follow.log."""
+    """Follow a kernel to its end. What goes wrong meanwhile is tried again, and told in follow.log.
+
+    1 where the store takes the run not even at the end: then it waits in a run folder.
+    """
     try:
         follower = Follower(folder)
     except Exception as error:
-        print((str(error).strip() or type(error).__name__).splitlines()[0], flush=True)
+        print(first_line(error), flush=True)
         traceback.print_exc()
         return 1
     print("recording", flush=True)
@@ -161,9 +178,14 @@ def main(folder: Path) -> int:
             except Exception:
                 traceback.print_exc()
             time.sleep(_PAUSE)
-    follower.end(status or KILLED)
+    try:
+        follower.end(status or KILLED)
+        taken = True
+    except Exception:
+        follower.leave(status or KILLED)
+        taken = False
     shutil.rmtree(folder)
-    return 0
+    return 0 if taken else 1
 
 
 if __name__ == "__main__":

@@ -113,4 +113,6 @@ class _Recording:
                 self._process.wait(seconds)
             except subprocess.TimeoutExpired:
                 return  # it goes on by itself
+            if self._process.returncode:
+                print("The store did not take this run: `mflib doctor --fix` hands it in.")
         self._process.stdout.close()

@@ -11,12 +11,14 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_core.utils import run_sync
 
+_START = Path(__file__).with_name("kernel_start.py")
+
 
 class _ThisInterpreter(KernelSpecManager):
     """Whatever kernels are installed for the user: the one started is the Python that runs now."""
 
     def get_kernel_spec(self, kernel_name):
-        launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        launch = [sys.executable, str(_START), "-f", "{connection_file}"]
         quiet = "--IPKernelApp.log_level=40"  # else a TCP warning stands in the first output
         return KernelSpec(argv=[*launch, quiet], display_name="Python 3 (ipykernel)", language="python")
 
@@ -34,6 +36,8 @@ def environment() -> dict[str, str]:
 def kernel(folder: Path, scratch: Path, **env: str) -> Iterator[AsyncKernelManager]:
     """A started kernel; at the end it is shut down, and killed with all its children if it does not obey.
 
+    Should this process be killed, the kernel and its children end by themselves (mflib.runs.kernel_start).
+
     Its IPython folder is empty, because somebody's start-up files must not change a result.
 
     Parameters
@@ -47,16 +51,27 @@ def kernel(folder: Path, scratch: Path, **env: str) -> Iterator[AsyncKernelManag
     """
     env = {**environment(), "IPYTHONDIR": str(scratch / "ipython"), **env}
     manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=_ThisInterpreter())
-    with open(scratch / "kernel.log", "wb") as log:
-        run_sync(manager.start_kernel)(cwd=str(folder), env=env, stdout=log, stderr=log)
-    group = manager.provisioner.pid  # a kernel leads a process group of its own
-    obeys = False
+    with open(scratch / "kernel.log", "wb") as log, _pipe() as pipe:
+        run_sync(manager.start_kernel)(cwd=str(folder), env=env, stdin=pipe, stdout=log, stderr=log)
+        group = manager.provisioner.pid  # a kernel leads a process group of its own
+        obeys = False
+        try:
+            yield manager
+            obeys = True
+        finally:
+            run_sync(manager.shutdown_kernel)(now=not obeys)
+            kill(group)
+
+
+@contextmanager
+def _pipe() -> Iterator[int]:
+    """The end of a pipe for the kernel, that is told by the other one when this process is no more."""
+    theirs, ours = os.pipe()
     try:
-        yield manager
-        obeys = True
+        yield theirs
     finally:
-        run_sync(manager.shutdown_kernel)(now=not obeys)
-        kill(group)
+        os.close(theirs)
+        os.close(ours)
 
 
 def cause_of_death(manager: AsyncKernelManager) -> str:

@@ -16,7 +16,8 @@ def find_run(store: Store, text: str):
     ----------
     store : Store
     text : str
-        An id, the beginning of one that no other run shares, or `latest`: the run that was started last.
+        An id, the beginning of one that no other run shares, or `latest`: the run that was started last, also
+        where the clock has been set back since (mflib.runs.clock).
 
     Returns
     -------
@@ -79,6 +80,13 @@ def runs_of(store: Store, experiment: str) -> list:
     if not found:
         raise InputError(f"experiment {experiment!r}: has no runs")
     return found
+
+
+def latest_start(client) -> int:
+    """When the run that was started last did so, in milliseconds since 1970; 0 without a run."""
+    places = [one.experiment_id for one in experiments(client)]
+    found = client.search_runs(places, max_results=1, order_by=["attributes.start_time DESC"])
+    return found[0].info.start_time if found else 0
 
 
 def experiments(client) -> list:

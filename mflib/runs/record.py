@@ -11,23 +11,18 @@ imports no MLflow, and the same calls in a notebook opened by hand do nothing:
 """
 
 import csv
-import json
 import math
-import os
 import re
-import tempfile
-import time
 from collections.abc import Iterable, Mapping
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mflib.runs.folder import append, new_file
+
 # A subset of what MLflow accepts that is also a file name, so it can never lead out of the folder.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}")
 _SERIES = {"loss": "loss", "validation_rmse": "rmse.validation", "seconds": "seconds.descent"}
-_said_so = False
 
 
 def record_metrics(metrics: Mapping[str, float]) -> None:
@@ -56,7 +51,7 @@ def record_metrics(metrics: Mapping[str, float]) -> None:
     for name, value in metrics.items():
         _check_name("metric", name)
         _check_number(name, value)
-    _append([{"name": name, "values": [float(value)]} for name, value in metrics.items()])
+    append([{"name": name, "values": [float(value)]} for name, value in metrics.items()])
 
 
 def record_history(history: np.ndarray, prefix: str = "") -> None:
@@ -91,7 +86,7 @@ def record_history(history: np.ndarray, prefix: str = "") -> None:
             raise ValueError(f"history: {field} is not finite at iteration {worst}")
         if len(values):
             lines.append({"name": prefix + series, "steps": steps.tolist(), "values": values.tolist()})
-    _append(lines)
+    append(lines)
 
 
 def record_figure(name: str, figure: Any) -> None:
@@ -113,7 +108,7 @@ def record_figure(name: str, figure: Any) -> None:
     _check_name("figure", name)
     if not hasattr(figure, "savefig"):
         raise TypeError(f"figure {name!r}: expected a matplotlib Figure, got {type(figure).__name__}")
-    with _new_file(f"figures/{name}.png") as file:
+    with new_file(f"figures/{name}.png") as file:
         if file:
             figure.savefig(file, format="png", bbox_inches="tight")
 
@@ -137,7 +132,7 @@ def record_table(name: str, table: Any) -> None:
     """
     _check_name("table", name)
     rows = None if hasattr(table, "to_csv") else _rows(name, table)
-    with _new_file(f"tables/{name}.csv") as file:
+    with new_file(f"tables/{name}.csv") as file:
         if file and rows is None:
             table.to_csv(file, index=type(table.index).__name__ != "RangeIndex")
         elif file:
@@ -177,7 +172,7 @@ def record_data(ratings: Any, split: str = "") -> None:
         )
     if not isinstance(split, str):
         raise TypeError(f"split: expected a text such as 'share=0.2 seed=0', got {type(split).__name__}")
-    _append([{"data_digest": digest, "split": split}], "data.jsonl")
+    append([{"data_digest": digest, "split": split}], "data.jsonl")
 
 
 def record_result(**results: Any) -> None:
@@ -208,7 +203,7 @@ def record_result(**results: Any) -> None:
     """
     arrays = {name: _canonical(name, value) for name, value in results.items()}
     for name, array in arrays.items():
-        with _new_file(f"results/{name}.npy") as file:
+        with new_file(f"results/{name}.npy") as file:
             if file:
                 np.save(file, array, allow_pickle=False)
 
@@ -247,46 +242,3 @@ def _check_number(name: str, value: Any) -> None:
         raise TypeError(f"metric {name!r}: expected a real number, got {type(value).__name__}")
     if not math.isfinite(value):
         raise ValueError(f"metric {name!r}: expected a finite number, got {value}")
-
-
-def _folder() -> Path | None:
-    """The folder of this run; without one, say so once."""
-    global _said_so
-    if folder := os.environ.get("MFLIB_RUN_DIR"):
-        return Path(folder)
-    if not _said_so:
-        _said_so = True
-        print("Opened by hand: nothing is recorded (mflib run does).")
-    return None
-
-
-def _append(lines: list[dict], name: str = "metrics.jsonl") -> None:
-    """Append the lines in one write, so that a process killed meanwhile leaves whole lines before."""
-    folder = _folder()
-    if folder is None:
-        return
-    now = int(time.time() * 1000)
-    text = "".join(json.dumps({**line, "time": now}) + "\n" for line in lines)
-    with open(folder / name, "ab", buffering=0) as file:
-        file.write(text.encode())
-
-
-@contextmanager
-def _new_file(name: str):
-    """A file to write that gets its name only when it is complete; None without a run."""
-    folder = _folder()
-    if folder is None:
-        yield None
-        return
-    target = folder / "artifacts" / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    text = {"mode": "w", "encoding": "utf-8", "newline": ""}
-    mode = text if target.suffix == ".csv" else {"mode": "wb"}
-    handle, temporary = tempfile.mkstemp(dir=folder)
-    try:
-        with open(handle, **mode) as file:
-            yield file
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -18,11 +18,15 @@ from urllib.parse import urlsplit
 
 from mflib.runs.heal import LOCK_SECONDS, check_schema, connect, heal, settle
 from mflib.runs.project import InputError, root
+from mflib.text import first_line
 
 # Read when mlflow is imported, which only the functions below do.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # an error is raised, and said by us in a line
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# A server that is gone is asked again after 0, 4, 8, 16 and 32 s; MLflow would go on for four minutes a call.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")  # s, where it does not even refuse
 
 _SQLITE = "sqlite:///"
 _CREATION_SECONDS = 120  # how long to wait while another process creates the store
@@ -116,7 +120,7 @@ def open_store() -> Store:
     if store.database is not None:
         _create(store)
     else:
-        _reach(store)
+        reach(store)
     return store
 
 
@@ -153,7 +157,7 @@ def _create(store: Store) -> None:
     except sqlite3.Error as error:
         raise InputError(f"{database}: the store cannot be written: {error}") from None
     except Exception as error:
-        raise InputError(f"{database}: MLflow cannot open the store: {_first_line(error)}") from None
+        raise InputError(f"{database}: MLflow cannot open the store: {first_line(error)}") from None
 
 
 def _is_empty(database: Path) -> bool:
@@ -163,8 +167,14 @@ def _is_empty(database: Path) -> bool:
         return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
 
 
-def _reach(store: Store) -> None:
-    """Ask the server something: at once where nobody listens, for MLflow itself would try for minutes."""
+def reach(store: Store) -> None:
+    """Ask the store something: refused at once where nobody listens, while MLflow would try for a minute.
+
+    Raises
+    ------
+    InputError
+        If there is no answer.
+    """
     parts = urlsplit(store.uri)
     try:
         if parts.scheme in ("http", "https"):
@@ -173,11 +183,7 @@ def _reach(store: Store) -> None:
         store.client().search_experiments(max_results=1)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"MLFLOW_TRACKING_URI={store.place}: cannot be reached: {_first_line(error)}"
+            f"MLFLOW_TRACKING_URI={store.place}: cannot be reached: {first_line(error)}"
         ) from None
     except Exception as error:
-        raise InputError(f"MLFLOW_TRACKING_URI={store.place}: MLflow says: {_first_line(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"MLFLOW_TRACKING_URI={store.place}: MLflow says: {first_line(error)}") from None

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from mflib.runs.batch import execute_all
+from mflib.runs.clock import end_run
 from mflib.runs.outcome import FAILED, FINISHED, KILLED
 from mflib.runs.stop import Stop
 from mflib.runs.store import Store
@@ -21,10 +22,10 @@ from mflib.runs.sweep_store import (
     attach_picture,
     children,
     claim,
-    end_abandoned,
     open_parent,
     results,
 )
+from mflib.runs.unsent import end_abandoned
 from mflib.text import shown
 
 
@@ -62,16 +63,17 @@ def run_sweep(sweep: Sweep, store: Store, stop: Stop, jobs: int, metric: str | N
             elif stop.asked:
                 status = KILLED
         finally:
-            store.client().set_terminated(parent, status)
+            end_run(store.client(), parent, status)
         _conclude(sweep, store, parent, found, metric)
     return status == FINISHED
 
 
 def _execute(sweep: Sweep, store: Store, stop: Stop, jobs: int, parent: str) -> list[Result]:
     """Execute what is missing; what became of every point."""
-    before = children(store, parent)
-    end_abandoned(store, before)
-    done = {point for point, run in before.items() if run.info.status == FINISHED}
+    for run in children(store, parent).values():
+        if run.info.status != FINISHED:
+            end_abandoned(store, run)  # dead, for the lock of the sweep is ours
+    done = {point for point, run in children(store, parent).items() if run.info.status == FINISHED}
     below = {"mlflow.parentRunId": parent}
     missing = [
         replace(point, tags={**point.tags, **below})

@@ -20,7 +20,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from mflib.runs import owner
-from mflib.runs.outcome import FINISHED, KILLED, Outcome
+from mflib.runs.clock import create_run
+from mflib.runs.outcome import FINISHED, Outcome
 from mflib.runs.project import InputError, root, shown
 from mflib.runs.store import Store
 from mflib.runs.sweep import Sweep, value_text
@@ -90,7 +91,7 @@ def open_parent(sweep: Sweep, store: Store) -> str:
         "mlflow.source.type": "NOTEBOOK",
         **owner.tags(),
     }
-    parent = client.create_run(experiment, run_name=f"sweep of {first.name}", tags=tags).info.run_id
+    parent = create_run(store, experiment, f"sweep of {first.name}", tags)
     for name, value in sweep.common.items():
         client.log_param(parent, name, str(value))
     for name in sweep.names:
@@ -124,15 +125,6 @@ def children(store: Store, parent: str) -> dict[str, object]:
                 counts[point] = run
         token = page.token or ""
     return counts
-
-
-def end_abandoned(store: Store, runs: dict[str, object]) -> None:
-    """Call KILLED what is still called RUNNING: only for who holds the lock."""
-    client = store.client()
-    for run in runs.values():
-        if run.info.status == "RUNNING":
-            client.set_tag(run.info.run_id, "error", "its process died")
-            client.set_terminated(run.info.run_id, KILLED)
 
 
 def results(sweep: Sweep, runs: dict[str, object], outcomes: dict[str, Outcome | None]) -> list[Result]:

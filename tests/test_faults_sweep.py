@@ -1,4 +1,4 @@
-"""Ctrl-C and kill -9 in a sweep: of its runner outside of a notebook, and of one of its workers."""
+"""Ctrl-C and kill -9 in a sweep: of its runner, outside of a notebook and within, and of a kernel."""
 
 import signal
 from collections import Counter
@@ -58,28 +58,34 @@ def test_a_runner_that_is_stopped_loses_no_point_and_does_none_twice(swept, phas
     "where",
     ["mflib.runs.execute:_papermill", pytest.param("mflib.runs.clock:end_run", marks=pytest.mark.soak)],
 )
-def test_a_worker_that_is_killed_costs_its_point_at_most_and_the_next_sweep_completes_it(swept, where):
+def test_a_sweep_of_two_jobs_that_is_killed_is_completed_by_the_next(swept, where):
     """At the end of a run its results are there already, and are handed in."""
     adopt_orphans()
     with stopped(swept, where, "sweep", "params/sweep.yaml", "--jobs", "2") as process:
-        struck = psutil.Process(int((swept.root.parent / "stopped" / "here").read_text()))
-        children = struck.children(recursive=True)
-        struck.kill()
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (1, "")
-    assert all_gone(children)
-    assert "its process died" in out
-    children, status = points(swept)
-    assert (Counter(name for _, name in children.elements()), status) == (
-        {"FINISHED": 2, "RUNNING": 1},
-        "FAILED",
-    )
+        kernels = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    assert process.wait(timeout=60) == -signal.SIGKILL
+    assert all_gone(kernels)
     again = swept.mflib("sweep", "params/sweep.yaml")
     assert (again.returncode, again.stderr) == (0, "")
     children, status = points(swept)
     assert status == "FINISHED"
-    if where == "mflib.runs.clock:end_run":
-        assert children == ALL
-    else:
-        assert Counter(name for _, name in children.elements()) == {"FINISHED": 3, "KILLED": 1}
+    assert {point: number for point, number in children.items() if "KILLED" not in point} == ALL
     assert not list((swept.root / "mlruns" / "unsent").iterdir())
+
+
+def test_a_point_whose_kernel_is_killed_fails_alone_and_the_next_sweep_does_it_again(swept):
+    swept.notebook(
+        "01_point",
+        "import os, pathlib, signal\nonce = pathlib.Path('once')",
+        "if k == 2 and not once.exists():\n    once.touch()\n    os.kill(os.getpid(), signal.SIGKILL)",
+        POINT,
+        parameters="k: int = 1\nseed: int = 0",
+    )
+    struck = swept.mflib("sweep", "params/sweep.yaml", "--jobs", "2")
+    assert (struck.returncode, struck.stderr) == (1, "")
+    assert "k=2" in struck.stdout
+    others = {point: number for point, number in ALL.items() if point[0] != "k=2"}
+    assert points(swept) == (others | {("k=2", "FAILED"): 1}, "FAILED")
+    assert swept.mflib("sweep", "params/sweep.yaml").returncode == 0
+    assert points(swept) == (ALL | {("k=2", "FAILED"): 1}, "FINISHED")

@@ -63,7 +63,27 @@ lab: $(READY)
 ui: $(READY)
 	$(BIN)/mflib ui
 
-bench: $(READY)
+# The peers are measured in an environment of their own: mflib needs none of them.
+BENCH := .venv-bench
+BENCH_READY := $(BENCH)/.ready
+
+$(BENCH_READY): requirements.txt pyproject.toml benchmarks/requirements.txt
+	@if command -v uv >/dev/null; then \
+	  uv venv -q --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(BENCH) && \
+	  uv pip install -q --python $(BENCH)/bin/python --compile-bytecode -r requirements.txt \
+	    -r benchmarks/requirements.txt && \
+	  uv pip install -q --python $(BENCH)/bin/python --no-deps -e . ; \
+	else \
+	  $(PYTHON) -m venv $(BENCH) && \
+	  $(BENCH)/bin/python -m pip install -q --disable-pip-version-check -r requirements.txt \
+	    -r benchmarks/requirements.txt && \
+	  $(BENCH)/bin/python -m pip install -q --disable-pip-version-check --no-deps -e . ; \
+	fi
+	@touch $(BENCH_READY)
+
+bench: $(READY) $(BENCH_READY)
+	$(BENCH)/bin/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/building.py
 	$(BIN)/python benchmarks/lecture_loop.py
 	$(BIN)/python benchmarks/workflow.py
 
@@ -73,4 +93,4 @@ lock:
 	  --upgrade --custom-compile-command "make lock" --output-file requirements.txt
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) .pytest_cache .ruff_cache

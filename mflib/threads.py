@@ -32,10 +32,7 @@ def set_num_threads(n):
         Where n is no such number.
     """
     global _number
-    n = checks.whole_number("n", n, 1)
-    if n != _number:
-        _forget_helpers()
-    _number = n
+    _number = checks.whole_number("n", n, 1)
 
 
 def get_num_threads():
@@ -51,31 +48,28 @@ def share_out(kernel, n_chunks, *arguments):
     """Call `kernel(turn, *arguments)` in each thread; `turn` hands out the numbers from 0 to n_chunks."""
     turn = np.zeros(1, dtype=np.int64)
     n_helpers = 0 if n_chunks < FEW else get_num_threads() - 1
-    others = [_pool().submit(kernel, turn, *arguments) for _ in range(n_helpers)]
+    others = [_pool(n_helpers).submit(kernel, turn, *arguments) for _ in range(n_helpers)]
     kernel(turn, *arguments)
     for other in others:
         if not other.cancel():  # it has begun
             other.result()
 
 
-def _pool():
+def _pool(n_helpers):
+    """Threads that are there, at least so many."""
     global _helpers
-    if _helpers is None:
-        _helpers = ThreadPoolExecutor(get_num_threads() - 1, thread_name_prefix="mflib")
+    if _helpers is None or _helpers._max_workers < n_helpers:
+        if _helpers is not None:
+            _helpers.shutdown(wait=False)
+        _helpers = ThreadPoolExecutor(n_helpers, thread_name_prefix="mflib")
     return _helpers
 
 
 def _forget_helpers():
-    global _helpers
-    if _helpers is not None:
-        _helpers.shutdown(wait=False)
-    _helpers = None
-
-
-def _forget_dead_helpers():
+    """A forked child has none of its parent's threads."""
     global _helpers
     _helpers = None
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_dead_helpers)
+    os.register_at_fork(after_in_child=_forget_helpers)

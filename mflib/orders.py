@@ -79,10 +79,8 @@ class Orders:
         return self._of(by_user, by_item, times, self.user_labels, self.item_labels)
 
     def __setstate__(self, state):
-        for array in state.values():  # a copy, or what another process sent, can be written to
-            if isinstance(array, np.ndarray):
-                array.flags.writeable = False
-        self.__dict__.update(state)
+        for name, value in state.items():
+            self.__dict__[name] = _read_only(value) if isinstance(value, np.ndarray) else value
 
     def __setattr__(self, name, value):
         raise AttributeError(
@@ -258,5 +256,9 @@ class Orders:
 
 
 def _read_only(array):
-    array.flags.writeable = False
-    return array
+    """A view that cannot be made writeable: NumPy asks the array whose memory it is."""
+    owner = array
+    while isinstance(owner, np.ndarray):
+        owner.flags.writeable = False
+        owner = owner.base
+    return array.view()

@@ -146,6 +146,9 @@ def test_nothing_can_be_set_and_no_array_be_written():
         for name in ("items", "values", "times", "users", "users_by_item", "by_item", "item_starts"):
             with pytest.raises(ValueError, match="read-only"):
                 getattr(other, name)[0] = 9
+        for name in ("items", "values", "users_by_item", "item_starts"):
+            with pytest.raises(ValueError, match="cannot set WRITEABLE flag to True"):
+                getattr(other, name).flags.writeable = True
 
 
 def test_they_are_made_by_what_checks_alone():

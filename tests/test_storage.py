@@ -43,7 +43,7 @@ def test_a_loaded_array_is_the_file_itself(tmp_path):
     Ratings.from_arrays(**ROWS | BOTH).save(path)
     loaded = Ratings.load(path)
     for name in (*storage.BY_USER, *storage.BY_ITEM, "times"):
-        assert isinstance(getattr(loaded, name).base, mmap.mmap), name
+        assert isinstance(getattr(loaded, name).base.base, mmap.mmap), name
 
 
 def test_numpy_reads_the_file_too(tmp_path):

@@ -27,11 +27,11 @@ def test_example_of_the_checker_says_what_its_comments_say():
     assert "does not hold" in second
 
 
-def test_table_of_proofs_is_current():
+def test_tables_are_current():
     spec = importlib.util.spec_from_file_location("readme", ROOT / "docs" / "readme.py")
     readme = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(readme)
-    assert readme.with_proofs(README) == README, "README's table of proofs is out of date: make readme"
+    assert readme.with_tables(README) == README, "README's tables are out of date: make readme"
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"`?make (\w+)", README)) - {"are"}))

@@ -276,6 +276,10 @@ def test_a_params_file_of_100_mb_is_refused_unread(here):
         ("run", "--notebook", "01_point", "-p", 'texts=["\\ud800"]'),
         ("sweep", RTL),
         ("sweep", "/dev/zero"),
+        ("compare", "' OR '1' = '1"),
+        ("compare", "--experiment", ESC),
+        ("reproduce", "../.."),
+        ("reproduce", HTML),
     ],
     ids=brief,
 )
@@ -311,6 +315,17 @@ CONTENTS = {
     "a source of numbers": (notebook(code([1, 2])), NO_NOTEBOOK),
     "a number as source": (notebook(code(1)), NO_NOTEBOOK),
     "a text as metadata": (notebook({**code(), "metadata": "parameters"}), NO_NOTEBOOK),
+    "a cell without source": (notebook(code(), {"cell_type": "raw", "metadata": {}}), NO_NOTEBOOK),
+    "a cell of a new type": (notebook(code(), {**code(), "cell_type": "evil"}), NO_NOTEBOOK),
+    "a cell of type 3": (notebook(code(), {**code(), "cell_type": 3}), NO_NOTEBOOK),
+    "outputs that are text": (notebook({**code(), "outputs": "x"}), NO_NOTEBOOK),
+    "tags that are none": (notebook(code(tags=None)), NO_NOTEBOOK),
+    "tags that are a text": (notebook(code(tags="parameters")), NO_NOTEBOOK),
+    "tags of lists": (notebook(code(tags=[["parameters"]])), NO_NOTEBOOK),
+    "a list as metadata": (notebook(code(), metadata=[]), NO_NOTEBOOK),
+    "a minor format of text": (notebook(code(), nbformat_minor="x"), NO_NOTEBOOK),
+    "no minor format": (json.dumps({"cells": [code()], "metadata": {}, "nbformat": 4}), NO_NOTEBOOK),
+    "format 4.0": (notebook(code(), nbformat=4.0), NO_NOTEBOOK),
     "format 3": (json.dumps({"worksheets": [{"cells": []}], "nbformat": 3}), "is of format 3, expected 4"),
     "format 5": (notebook(nbformat=5), "is of format 5, expected 4"),
     "format of escapes": (notebook(nbformat=ESC), "is of format '\\x1b[2J"),
@@ -377,12 +392,9 @@ def test_what_only_looks_like_a_notebook_is_none(here):
     outside.unlink()
 
 
-@pytest.mark.parametrize(
-    "content", [notebook(code("seed: int = 0", tags=[])), notebook(code("seed: int = 0", tags="parameters"))]
-)
-def test_without_a_parameters_cell_there_is_no_parameter_to_set(here, content):
+def test_without_a_parameters_cell_there_is_no_parameter_to_set(here):
     path = here.root / "notebooks" / "hostile.ipynb"
-    path.write_text(content)
+    path.write_text(notebook(code("seed: int = 0", tags=[])))
     text = refused(here, "run", "--notebook", "hostile", "-p", "seed=1")
     assert text == "mflib: -p seed=1: unknown parameter 'seed'; there is none\n"
     path.unlink()

@@ -8,6 +8,7 @@ import ast
 import json
 import math
 import re
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,8 +72,9 @@ def _parameters_cell(notebook: Path) -> str:
             "JupyterLab converts it when it saves it"
         )
     try:
+        _check_schema(content)
         sources = ["".join(cell["source"]) for cell in content["cells"] if _has_parameters(cell)]
-    except (KeyError, TypeError, AttributeError):
+    except Exception:  # nbformat stumbles in many ways over what is no notebook
         raise InputError(f"{notebook.name}: is not a Jupyter notebook of format 4") from None
     if len(sources) > 1:
         raise InputError(f"{notebook.name}: has {len(sources)} cells tagged `parameters`, expected one")
@@ -94,10 +96,18 @@ def _read(notebook: Path) -> Any:
         raise InputError(f"{notebook.name}: is not a Jupyter notebook of format 4") from None
 
 
+def _check_schema(content: Any) -> None:
+    """Raise something, unless it is what nbformat and papermill expect of a notebook."""
+    import nbformat  # a tenth of a second, which those need not pay who only import this
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a cell without id, two with the same: nbformat repairs its copy
+        nbformat.validate(content, relax_add_props=True)
+
+
 def _has_parameters(cell: dict) -> bool:
-    """Whether a cell is tagged `parameters`; whatever is no cell raises."""
-    tags = cell["metadata"].get("tags", [])
-    return cell["cell_type"] == "code" and isinstance(tags, list) and "parameters" in tags
+    """Whether a cell is tagged `parameters`."""
+    return cell["cell_type"] == "code" and "parameters" in cell["metadata"].get("tags", [])
 
 
 def _declaration(line: ast.stmt, place: str) -> Parameter:

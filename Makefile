@@ -53,7 +53,8 @@ mutants: $(READY)
 notebooks: $(READY)
 	$(BIN)/python -m mflib.runs.refresh notebooks/*.ipynb
 
-# the picture and the table of proofs in README
+# the pictures and the tables of README; those of speed are from docs/speed.json, a copy of what
+# `make bench` wrote to benchmarks/results/evaluation.json
 readme: $(READY)
 	$(BIN)/python docs/readme.py
 

@@ -1,7 +1,6 @@
-"""Makes what README shows from the code: pictures, the tables of proofs and of speed. Run by `make readme`.
+"""Makes what README shows from the code: pictures, the table of proofs, those of speed. Run by `make readme`.
 
-The speed is that of docs/speed.json, which a quiet machine writes anew:
-`.venv-bench/bin/python benchmarks/evaluation.py --json docs/speed.json`.
+Figures of speed are not measured here: docs/speed.json is a copy of what `make bench` wrote.
 """
 
 import json
@@ -15,7 +14,8 @@ from mflib import datasets, dense, descend, plots, random_factors, verify
 
 STEPS = 500
 ROOT = Path(__file__).resolve().parent.parent
-SPEED = ROOT / "docs" / "speed.json"
+sys.path.append(str(ROOT / "benchmarks"))
+import speed  # noqa: E402
 
 
 def picture(path: Path) -> None:
@@ -48,46 +48,36 @@ def proofs() -> str:
     return "\n".join(lines)
 
 
-def speed() -> str:
-    """What docs/speed.json says of k = 32 in float32 as a Markdown table, and on which machine."""
-    result = json.loads(SPEED.read_text(encoding="utf-8"))
-    cases = [case for case in result["cases"] if case["k"] == 32 and case["dtype"] == "float32"]
-    lines = [
-        "| | " + " | ".join(f"{case['n_ratings']:,} ratings" for case in cases) + " |",
-        "|---|" + "---|" * len(cases),
-        _row("mflib, nanoseconds a rating", cases, "mflib", lambda found: f"{found['nanoseconds'][1]:.1f}"),
-    ]
-    for name in dict.fromkeys(name for case in cases for name in case["contenders"]):
-        if name != "mflib":
-            lines.append(_row(f"{name}, times as long", cases, name, lambda found: f"{found['ratio']:.2g}"))
-    copy = f"a copy moves {result['bandwidth'] / 1e9:.0f} GB/s"
-    machine = f"{result['processor']}, {result['threads']} threads; {copy}."
-    call = f"A call on 100 ratings takes {result['small_call_microseconds']:.0f} µs."
-    return "\n".join([*lines, "", f"Measured on {machine} {call}"])
+def with_proofs(readme: str) -> str:
+    """README with the table of proofs between its marks made new."""
+    return _between("proofs", proofs(), readme)
 
 
-def _row(title, cases, name, of) -> str:
-    cells = [of(case["contenders"][name]) if name in case["contenders"] else "–" for case in cases]
-    return f"| {title} | " + " | ".join(cells) + " |"
+def with_speed(readme: str) -> str:
+    """README with the tables of speed between their marks made new."""
+    return _between("speed", speed.table(measured()), readme)
 
 
-def with_tables(readme: str) -> str:
-    """README with the tables between their marks made new."""
-    for name, table in (("proofs", proofs), ("speed", speed)):
-        marks = rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)"
-        new = table()
-        readme = re.sub(marks, lambda found, new=new: f"{found[1]}{new}\n{found[2]}", readme, flags=re.DOTALL)
-    return readme
+def measured() -> dict:
+    """What `make bench` once found."""
+    return json.loads((ROOT / "docs" / "speed.json").read_text(encoding="utf-8"))
+
+
+def _between(name: str, text: str, readme: str) -> str:
+    return re.sub(
+        rf"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)",
+        lambda marks: f"{marks[1]}{text}\n{marks[2]}",
+        readme,
+        flags=re.DOTALL,
+    )
 
 
 def main() -> int:
     """Write all."""
     picture(ROOT / "docs" / "picture.png")
-    plots.use_style()
-    figure = plots.peers(json.loads(SPEED.read_text(encoding="utf-8")))
-    figure.savefig(ROOT / "docs" / "speed.png", dpi=110, metadata={"Software": None})
+    speed.picture(measured(), ROOT / "docs" / "speed.png")
     readme = ROOT / "README.md"
-    readme.write_text(with_tables(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    readme.write_text(with_speed(with_proofs(readme.read_text(encoding="utf-8"))), encoding="utf-8")
     return 0
 
 

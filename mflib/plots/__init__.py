@@ -8,7 +8,6 @@ from mflib.plots.descent import agreement, learning_rates, tangent, walks
 from mflib.plots.grid import Panel, matrices, matrix
 from mflib.plots.heat import heat_map
 from mflib.plots.lines import curves
-from mflib.plots.peers import peers
 from mflib.plots.ratings import bars, item_map, ratings_overview
 from mflib.plots.runs import histories
 from mflib.plots.style import (
@@ -48,7 +47,6 @@ __all__ = [
     "learning_rates",
     "matrices",
     "matrix",
-    "peers",
     "ratings_overview",
     "tangent",
     "use_style",

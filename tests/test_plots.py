@@ -77,6 +77,31 @@ def test_a_chord_joins_two_points_of_the_function():
     np.testing.assert_allclose(chord.get_ydata(), [0.25, 2.25])
 
 
+def test_times_are_written_beside_their_bars_and_one_is_marked():
+    axes = plots.times({"loop": 190_234.0, "kernel": 8.214}, "ns", marked="kernel").axes[0]
+    assert texts(axes) == ["190,000", "8.21"]
+    assert [mpl.colors.to_hex(bar.get_facecolor()).upper() for bar in axes.patches] == [
+        plots.BLUE,
+        plots.VERMILION,
+    ]
+    assert axes.get_xscale() == "log"
+
+
+def test_each_bar_of_instructions_is_as_long_as_all_its_kinds():
+    counts = {"plain": {"one": 20, "several": 1}, "kernel": {"one": 2, "several": 23}}
+    axes = plots.instructions(counts).axes[0]
+    ends = [bar.get_x() + bar.get_width() for bar in axes.patches]
+    assert ends == [20, 2, 21, 25]  # the first kind of each loop, then the second
+
+
+def test_a_roof_rises_with_the_bandwidth_up_to_the_peak():
+    points = {"kernel": (1.0, 2e10), "product": (64.0, 9e10)}
+    lines = plots.roofline({"memory": 3e10}, 1e11, points).axes[0].lines
+    x, roof = lines[0].get_data()
+    np.testing.assert_allclose(roof, np.minimum(30 * x, 100))
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in lines[1:]] == [(1, 20), (64, 90)]
+
+
 def test_every_picture_is_a_figure_that_can_be_saved(tmp_path):
     x = np.arange(1.0, 4.0)
     for figure in (

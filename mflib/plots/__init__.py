@@ -10,6 +10,7 @@ from mflib.plots.heat import heat_map
 from mflib.plots.lines import curves
 from mflib.plots.ratings import bars, item_map, ratings_overview
 from mflib.plots.runs import histories
+from mflib.plots.speed import instructions, roofline, times
 from mflib.plots.style import (
     BLUE,
     COLORS,
@@ -43,12 +44,15 @@ __all__ = [
     "curves",
     "heat_map",
     "histories",
+    "instructions",
     "item_map",
     "learning_rates",
     "matrices",
     "matrix",
     "ratings_overview",
+    "roofline",
     "tangent",
+    "times",
     "use_style",
     "walks",
 ]

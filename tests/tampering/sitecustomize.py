@@ -8,6 +8,7 @@ Where MFLIB_CLOCK_BACK names a file, the clock is an hour slow as soon as there 
 
 import importlib.util
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -54,6 +55,7 @@ def stopping(function):
 
 
 if MODULE:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & would ignore it
     sys.meta_path.insert(0, Finder)
 
 if CLOCK:

@@ -10,7 +10,14 @@ from pathlib import Path
 
 from operators import Mutant
 
-MODULES = ("dense", "sparse", "descent")
+# The compiled loops are not among them: each mutant would be compiled for a minute.
+MODULES = {
+    "dense": "test_dense.py",
+    "sparse": "test_sparse.py",
+    "sparse_numba": "test_sparse.py",
+    "sparse_numpy": "test_sparse.py",
+    "descent": "test_descent.py",
+}
 LEDGER = "tests/test_verify_ledger.py::test_every_equation_of_the_lecture_holds"
 
 
@@ -52,8 +59,8 @@ class Copy:
 
     def test(self, module: str, **options) -> tuple[int | None, str]:
         """The tests of the mathematics, those of this module first, up to the first that fails."""
-        others = [f"tests/test_{other}.py" for other in MODULES if other != module]
-        paths = (f"mflib/{module}.py", f"tests/test_{module}.py", *others, LEDGER)
+        files = dict.fromkeys((MODULES[module], *MODULES.values()))
+        paths = (f"mflib/{module}.py", *(f"tests/{file}" for file in files), LEDGER)
         # Plugins and conftest serve notebooks and runs: their imports would cost each mutant a second.
         pytest = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--noconftest")
         return self.python(*pytest, *paths, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", **options)

@@ -88,9 +88,9 @@ def execute(
         up, or the results could not be stored, which then stay in the run folder; KILLED where a stop was
         asked. In each case the notebook as far as it came is attached, and what it had recorded is kept.
     """
-    started = time.monotonic()
     experiment, name = store.experiment(execution.experiment), execution.label or execution.name
     run_id = create_run(store, experiment, name, _tags(execution))
+    started = time.monotonic()  # not before the start of the run, which ends so many seconds after that
     folder, began, metric = unsent.place(store) / run_id, False, None
     try:
         notebook, n_cells = _prepare(execution, store, folder)

@@ -84,6 +84,9 @@ def main():
             print(speed.case_in_words(case), flush=True)
         measured["seconds"] = round(time.perf_counter() - begin)
         write(options.json, measured)
+    if not measured["cases"]:
+        print("nothing was measured")
+        return 1
     print(speed.report(measured))
     speed.picture(measured, options.json.with_suffix(".png"))
     print(f"\n{measured['seconds']} s; written to {options.json} and {options.json.with_suffix('.png').name}")

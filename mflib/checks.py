@@ -23,6 +23,8 @@ def factors(U, V, shape=None):
     for name, W in (("U", U), ("V", V)):
         if not isinstance(W, np.ndarray):
             raise TypeError(f"{name} must be a NumPy array, got {type(W).__name__}: use np.asarray({name})")
+        if isinstance(W, np.ma.MaskedArray):
+            raise TypeError(f"{name} must have no mask, which would be lost: use {name}.filled(...)")
         if W.ndim != 2:
             raise ValueError(f"{name} must have two axes (rows, factors), got shape {W.shape}")
         _numbers(name, W)
@@ -167,16 +169,22 @@ def shape(value):
 
 
 def indices(name, array, n_rows):
-    """Check whole-number indices from 0 to n_rows - 1 along one axis, and return them as an array."""
+    """Check whole-number indices from 0 to n_rows - 1 along one axis, and return a copy of them as int64.
+
+    A copy, because a kernel trusts what was checked, and another thread might write to the caller's array.
+    """
     array = np.asarray(array)
+    if array.shape == (0,):
+        return np.empty(0, dtype=np.int64)  # [] is an array of float64 to NumPy
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise TypeError(
             f"{name} must be whole-number indices along one axis, got {array.dtype} {array.shape}"
         )
+    array = array.astype(array.dtype.newbyteorder("="))
     bad = np.flatnonzero((array < 0) | (array >= n_rows))
     if len(bad):
         raise ValueError(f"{name}[{bad[0]}] is {array[bad[0]]}, expected 0 to {n_rows - 1}")
-    return array
+    return array.astype(np.int64, copy=False)
 
 
 def same_shape(name, others, train):

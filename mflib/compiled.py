@@ -1,6 +1,7 @@
 """Kernels compiled by Numba, which is loaded at first use: import a module of kernels late."""
 
 import functools
+import pickle
 import warnings
 
 
@@ -14,7 +15,8 @@ def compiled(**options):
     Warns
     -----
     UserWarning
-        Where no such folder can be written, or the disk is full: the kernel is compiled in each process.
+        Where no such folder can be written, the disk is full, or what was kept is damaged: the kernel is
+        compiled in each process.
     """
     import numba
 
@@ -27,10 +29,12 @@ def compiled(**options):
 
         @functools.wraps(function)
         def call(*arguments):
+            nonlocal kernel
             try:
                 return kernel(*arguments)
-            except OSError as problem:  # compiled, but not kept: the second call finds it in memory
+            except (OSError, EOFError, pickle.UnpicklingError) as problem:  # of the cache: kernels raise none
                 _warn(problem)
+                kernel = numba.njit(**options)(function)
                 return kernel(*arguments)
 
         return call
@@ -40,7 +44,7 @@ def compiled(**options):
 
 def _warn(problem):
     warnings.warn(
-        f"compiled kernels cannot be kept on disk, so each process compiles them again ({problem}): "
-        "set NUMBA_CACHE_DIR to a folder that can be written",
+        "compiled kernels cannot be kept on disk, or not be read from there, so each process compiles them "
+        f"again ({type(problem).__name__}: {problem}): set NUMBA_CACHE_DIR to another folder",
         stacklevel=3,
     )

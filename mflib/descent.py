@@ -161,7 +161,7 @@ def descend(
 
     Notes
     -----
-    6 N k operations an iteration, and 2 for each validation rating and factor.
+    8 N k operations an iteration, and 2 for each validation rating and factor.
 
     Examples
     --------

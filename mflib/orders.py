@@ -256,9 +256,6 @@ class Orders:
 
 
 def _read_only(array):
-    """A view that cannot be made writeable: NumPy asks the array whose memory it is."""
-    owner = array
-    while isinstance(owner, np.ndarray):
-        owner.flags.writeable = False
-        owner = owner.base
-    return array.view()
+    """The same memory in an array that cannot be made writeable, nor the one that it is a view of."""
+    numbers = array.view("i8") if array.dtype.kind in "mM" else array  # dates are no numbers to Python
+    return np.asarray(memoryview(np.ascontiguousarray(numbers)).toreadonly()).view(array.dtype)

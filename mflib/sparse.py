@@ -138,7 +138,7 @@ def gradients(ratings, U, V):
 
     Notes
     -----
-    6 N k operations.
+    8 N k operations, each residual twice: so no two threads write to one row.
 
     Examples
     --------
@@ -147,12 +147,12 @@ def gradients(ratings, U, V):
     >>> gradients(ratings, np.array([[1.0]]), np.array([[4.0]]))
     (array([[-8.]]), array([[-2.]]))
     """
-    _, *both = loss_and_gradients(ratings, U, V)
-    return tuple(both)
+    checks.ratings("ratings", ratings)
+    return _form().loss_and_gradients(ratings, *_factors(U, V, ratings.shape))[1:]
 
 
 def loss_and_gradients(ratings, U, V):
-    """Loss (E04) and both gradients (E13, E14) from one pass over the residuals.
+    """Loss (E04) and both gradients (E13, E14), from one pass by user and one by item.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def loss_and_gradients(ratings, U, V):
 
     Notes
     -----
-    6 N k operations.
+    8 N k operations, each residual twice: so no two threads write to one row.
 
     Examples
     --------
@@ -214,7 +214,8 @@ def top_n(U, V, users, n=10, seen=None):
 
     Notes
     -----
-    2 n_items k operations a user; beside the result no memory that grows with n_items.
+    2 n_items k operations a user, and up to n n_items moves where items come in ascending order of their
+    predictions; beside the result no memory that grows with n_items.
 
     Examples
     --------
@@ -236,7 +237,10 @@ def top_n(U, V, users, n=10, seen=None):
 
 def _form():
     """The compiled loops, or their twin; either is loaded when it is first needed."""
-    if int(os.environ.get("NUMBA_DISABLE_JIT") or 0):
+    switched_off = os.environ.get("NUMBA_DISABLE_JIT") or "0"
+    if switched_off not in ("0", "1"):
+        raise ValueError(f"the environment variable NUMBA_DISABLE_JIT must be 0 or 1, got {switched_off!r}")
+    if switched_off == "1":
         from mflib import sparse_numpy as form
     else:
         from mflib import sparse_numba as form
@@ -246,7 +250,7 @@ def _form():
 def _factors(U, V, shape=None):
     """U and V, checked, with their rows one after another in memory."""
     checks.float_factors(U, V, shape)
-    return tuple(_rows_in_order(name, W) for name, W in (("U", U), ("V", V)))
+    return _rows_in_order("U", U), _rows_in_order("V", V)
 
 
 def _rows_in_order(name, W):
@@ -254,7 +258,7 @@ def _rows_in_order(name, W):
         return W
     if W.nbytes >= COSTLY:
         warnings.warn(
-            f"{name} is not contiguous by row and is copied at every call: use np.ascontiguousarray({name})",
-            stacklevel=4,
+            f"{name} is not contiguous by row, or not aligned: use {name}.copy(), or each call makes a copy",
+            stacklevel=4,  # who called loss, gradients, …
         )
     return np.require(W, requirements=("C", "A"))

@@ -12,7 +12,6 @@ from mflib.threads import share_out
 def predict_pairs(U, V, users, items):
     """E01 for each pair."""
     predicted = np.empty(len(users), dtype=U.dtype)
-    users, items = (np.ascontiguousarray(indices) for indices in (users, items))
     pairs = _frozen(_unsigned(users)), _frozen(_unsigned(items))
     n_chunks = -(-len(users) // kernels.CHUNK)
     share_out(kernels.products_of_pairs, n_chunks, _frozen(U), _frozen(V), *pairs, _width(U), predicted)
@@ -44,7 +43,7 @@ def top_n(U, V, users, n, seen):
         -(-len(users) // kernels.USERS),
         _frozen(U),
         _frozen(V),
-        _frozen(_unsigned(users.astype(np.int64))),
+        _frozen(_unsigned(users)),
         _frozen(_unsigned(starts)),
         _frozen(_unsigned(items_seen)),
         _width(U),
@@ -61,7 +60,7 @@ def _pass(order, A, B, want_gradient=True):
     n_chunks = -(-n_ratings // kernels.CHUNK)
     losses, grad, parts = np.empty(n_chunks), None, None
     if want_gradient:
-        grad, parts = np.zeros_like(A), np.empty((2 * n_chunks, A.shape[1]), dtype=A.dtype)
+        grad, parts = np.zeros(A.shape, dtype=A.dtype), np.empty((2 * n_chunks, A.shape[1]), dtype=A.dtype)
     starts = _unsigned(starts)
     scale = A.dtype.type(-2 / n_ratings)
     order = starts, _unsigned(columns), values

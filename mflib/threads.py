@@ -11,11 +11,17 @@ import numpy as np
 
 from mflib import checks
 
-# Fewer chunks are done before a second thread has woken up.
-FEW = 8
+# Fewer chunks for each thread are done before another one has woken up.
+EACH = 4
 
 _number = None  # of threads, where it has been set
-_helpers = None
+
+
+def _new_helpers():
+    return ThreadPoolExecutor(1024, thread_name_prefix="mflib")
+
+
+_helpers = _new_helpers()  # none is started before there is work for it
 
 
 def set_num_threads(n):
@@ -47,28 +53,22 @@ def get_num_threads():
 def share_out(kernel, n_chunks, *arguments):
     """Call `kernel(turn, *arguments)` in each thread; `turn` hands out the numbers from 0 to n_chunks."""
     turn = np.zeros(1, dtype=np.int64)
-    n_helpers = 0 if n_chunks < FEW else get_num_threads() - 1
-    others = [_pool(n_helpers).submit(kernel, turn, *arguments) for _ in range(n_helpers)]
+    others = []
+    for _ in range(1, min(get_num_threads(), n_chunks // EACH)):
+        try:
+            others.append(_helpers.submit(kernel, turn, *arguments))
+        except RuntimeError:  # Python is about to end: the caller does all
+            break
     kernel(turn, *arguments)
     for other in others:
         if not other.cancel():  # it has begun
             other.result()
 
 
-def _pool(n_helpers):
-    """Threads that are there, at least so many."""
-    global _helpers
-    if _helpers is None or _helpers._max_workers < n_helpers:
-        if _helpers is not None:
-            _helpers.shutdown(wait=False)
-        _helpers = ThreadPoolExecutor(n_helpers, thread_name_prefix="mflib")
-    return _helpers
-
-
 def _forget_helpers():
     """A forked child has none of its parent's threads."""
     global _helpers
-    _helpers = None
+    _helpers = _new_helpers()
 
 
 if hasattr(os, "register_at_fork"):

@@ -23,6 +23,10 @@ from mflib import (
 MANY = 2 * kernels.CHUNK + 700
 
 
+# in one vector, in two, in five and six, and in the most
+FACTORS = [(3, "float64"), (32, "float32"), (33, "float64"), (90, "float32"), (512, "float32")]
+
+
 def spread(rng, n, m, N):
     cells = rng.choice(n * m, N, replace=False)
     return cells // m, cells % m
@@ -44,8 +48,7 @@ def shapes(seed):
     }
     for kind, (rows, columns) in kinds.items():
         cells = np.unique(np.stack((rows, columns), axis=1), axis=0)
-        k = int(rng.choice([3, 40]))  # in one vector, and in more than four
-        dtype = rng.choice(["float32", "float64"])
+        k, dtype = FACTORS[rng.integers(len(FACTORS))]
         shape = tuple(cells.max(axis=0) + 1 + rng.integers(0, 5, 2))
         values = rng.normal(3, 1, len(cells)).astype(dtype)
         ratings = Ratings.from_arrays(*cells.T, values, shape=shape)
@@ -56,7 +59,7 @@ def shapes(seed):
 def threads(monkeypatch):
     """Set the number of threads; afterwards it is what it was."""
     monkeypatch.setattr("mflib.threads._number", get_num_threads())
-    monkeypatch.setattr("mflib.threads.FEW", 0)  # a few chunks too are shared out
+    monkeypatch.setattr("mflib.threads.EACH", 0.1)  # a few chunks too are shared out
     return set_num_threads
 
 
@@ -77,10 +80,10 @@ def test_one_and_two_threads_give_the_same_bits_and_those_of_the_twin_up_to_roun
 
 
 def test_every_number_of_factors_gives_the_gradients():
-    """Each number of lanes in the last vector, and rows of one vector up to five."""
+    """Each number of lanes in the last vector, and rows of one vector, of some and of 64."""
     ratings = Ratings.from_arrays([0, 0, 1, 1, 1, 1, 1], [0, 1, 0, 1, 2, 3, 4], np.arange(7.0), shape=(2, 5))
     rng = np.random.default_rng(0)
-    for k in (*range(1, 18), 40):
+    for k in (*range(1, 18), 40, 512):
         U, V = rng.normal(size=(2, k)), rng.normal(size=(5, k))
         found = sparse_numba.loss_and_gradients(ratings, U, V)
         for grad, twin in zip(found, sparse_numpy.loss_and_gradients(ratings, U, V), strict=True):
@@ -91,13 +94,17 @@ def test_what_lies_behind_the_last_row_is_neither_read_nor_written():
     """A row of 3 factors fills a vector of 8 in part: its neighbours are NaN here, and must not matter."""
     ratings = Ratings.from_arrays([0, 1, 1], [0, 0, 1], [5.0, 0.0, 1.0], shape=(2, 2))
     rng = np.random.default_rng(0)
-    memory = np.full(40, np.nan)
-    U, V = memory[1:7].reshape(2, 3), memory[20:26].reshape(2, 3)
+    memory = np.full(70, np.nan)
+    U, V, grad = (memory[start : start + 6].reshape(2, 3) for start in (1, 20, 40))
     U[:], V[:] = rng.normal(size=(2, 2, 3))
-    E, grad_U, grad_V = loss_and_gradients(ratings, U, V)
-    twin = sparse_numpy.loss_and_gradients(ratings, U, V)
-    for found, expected in zip((E, grad_U, grad_V), twin, strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-12)
+    unsigned = [array.view(f"u{array.itemsize}") for array in (ratings.user_starts, ratings.items)]
+    losses, parts = np.empty(1), np.empty((2, 3))
+    turn, width, scale = np.zeros(1, dtype=np.int64), (0,), -2 / 3
+    kernels.chunks_by_row(turn, *unsigned, ratings.values, U, V, width, scale, grad, parts, losses)
+    E, twin, _ = sparse_numpy.loss_and_gradients(ratings, U, V)
+    np.testing.assert_allclose(losses, 3 * E, rtol=1e-12)
+    np.testing.assert_allclose(grad, twin, rtol=1e-12)
+    assert np.all(np.isnan(memory[46:]))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -154,9 +161,25 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_a_damaged_cache_costs_a_warning(tmp_path, kind):
+    run(NUMBA_CACHE_DIR=str(tmp_path))
+    for path in tmp_path.rglob(f"*.{kind}"):
+        path.write_bytes(b"")
+    done = run(NUMBA_CACHE_DIR=str(tmp_path))
+    assert done.stdout == "1.0\n"
+    assert "Traceback" not in done.stderr
+
+
+def test_a_value_of_the_switch_that_is_none_is_refused(monkeypatch):
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "true")
+    with pytest.raises(ValueError, match="NUMBA_DISABLE_JIT must be 0 or 1, got 'true'"):
+        predict_pairs(np.ones((1, 1)), np.ones((1, 1)), [0], [0])
+
+
 def test_where_there_is_no_folder_for_a_cache_a_kernel_is_compiled_without(monkeypatch):
     monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
-    with pytest.warns(UserWarning, match="set NUMBA_CACHE_DIR to a folder that can be written"):
+    with pytest.warns(UserWarning, match="set NUMBA_CACHE_DIR to another folder"):
 
         @compiled.compiled()
         def double(x):

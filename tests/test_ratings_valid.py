@@ -149,6 +149,7 @@ def test_nothing_can_be_set_and_no_array_be_written():
         for name in ("items", "values", "users_by_item", "item_starts"):
             with pytest.raises(ValueError, match="cannot set WRITEABLE flag to True"):
                 getattr(other, name).flags.writeable = True
+            assert getattr(other, name).base.base.readonly, name  # nor what it is a view of
 
 
 def test_they_are_made_by_what_checks_alone():

@@ -99,8 +99,27 @@ def test_predictions_are_the_same_for_any_number_of_blocks(monkeypatch, n_pairs,
     np.testing.assert_allclose(predicted, dense.predict(U, V)[users, items], rtol=1e-12, atol=1e-14)
 
 
-def test_no_pairs_have_no_predictions(form):
-    none = np.array([], dtype=int)
+@pytest.mark.parametrize("kind", [">i8", ">i4", ">u2", "u1", "u8", "i2"])
+def test_indices_of_any_whole_kind_and_order_are_taken(form, kind):
+    U, V = np.arange(4.0).reshape(2, 2), np.arange(6.0).reshape(3, 2)
+    users, items = np.array([1, 9, 0], dtype=kind)[::2], np.array([2, 1], dtype=kind)
+    np.testing.assert_array_equal(predict_pairs(U, V, users, items), [23, 3])
+    np.testing.assert_array_equal(top_n(U, V, users, n=1)[0], [[2], [2]])
+
+
+def test_factors_with_a_mask_are_refused_and_a_matrix_gives_arrays(form):
+    ratings, U, V = many(n=30, N=100, k=2)
+    with pytest.raises(TypeError, match=r"U must have no mask, which would be lost: use U\.filled"):
+        loss(ratings, np.ma.array(U, mask=U > 0), V)
+    with pytest.warns(PendingDeprecationWarning):
+        matrix = np.asmatrix(U)
+    for gradient, expected in zip(gradients(ratings, matrix, V), gradients(ratings, U, V), strict=True):
+        assert type(gradient) is np.ndarray
+        np.testing.assert_array_equal(gradient, expected)
+
+
+@pytest.mark.parametrize("none", [[], np.array([], dtype=int)], ids=["list", "array"])
+def test_no_pairs_have_no_predictions(form, none):
     assert predict_pairs(np.ones((1, 1)), np.ones((1, 1)), none, none).shape == (0,)
 
 
@@ -240,7 +259,7 @@ def test_seen_ratings_of_another_shape_are_refused():
 def test_a_costly_copy_at_every_call_is_warned_of():
     U = np.asfortranarray(np.ones((200_000, 2)))
     V, ratings = np.ones((1, 2)), Ratings.from_arrays([0], [0], [1.0], shape=(200_000, 1))
-    with pytest.warns(
-        UserWarning, match=r"U is not contiguous by row and is copied .*ascontiguousarray\(U\)"
-    ):
-        assert loss(ratings, U, V) == 1
+    for of in (loss, gradients, loss_and_gradients, sparse.residual):
+        with pytest.warns(UserWarning, match=r"U is not contiguous by row.*use U\.copy\(\)") as warned:
+            of(ratings, U, V)
+        assert warned[0].filename == __file__

@@ -42,8 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
         of_store = type(error).__module__.startswith(("mlflow.", "sqlite3"))
         if not of_store and not isinstance(error, OSError):
             raise  # a mistake in mflib, of which the traceback tells where
+        from mflib.runs.store import locate
+
         what = "the store failed: " if of_store else ""
-        print(f"mflib: {what}{message(first_line(error))}", file=sys.stderr)
+        print(f"mflib: {what}{message(locate().hide(first_line(error)))}", file=sys.stderr)
         return DID_NOT
 
 

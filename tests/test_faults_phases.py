@@ -82,9 +82,10 @@ def run_ids(project):
     return [run.info.run_id for run in client.search_runs(places)]
 
 
-def test_ctrl_c_ends_with_130_and_a_run_that_says_so(struck):
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)])
+def test_ctrl_c_ends_with_130_and_a_run_that_says_so(struck, number):
     project, where, status, _, _ = struck
-    code, out, err, run_id = strike(project, where, signal.SIGINT)
+    code, out, err, run_id = strike(project, where, number)
     assert code == 130
     assert not list((project.root / "mlruns" / "unsent").iterdir())
     if status is None:
@@ -95,7 +96,8 @@ def test_ctrl_c_ends_with_130_and_a_run_that_says_so(struck):
     assert f"[1/2] 02_struck: {status} in " in out
     assert "01_done    not run" in out
     assert run.info.status == status
-    assert run.data.tags.get("error", "").startswith("stopped by Ctrl-C" if status == "KILLED" else "")
+    error = run.data.tags.get("error", "")
+    assert error.startswith("stopped by Ctrl-C or SIGTERM") if status == "KILLED" else error == ""
 
 
 def test_kill_9_loses_nothing_that_was_recorded_and_the_doctor_completes_the_run(struck):

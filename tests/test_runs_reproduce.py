@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +16,8 @@ import pytest
 from mflib import cli
 from mflib.runs import protocol, results
 from mflib.runs.reproduce import Reproduction
+
+ROOT = Path(__file__).resolve().parent.parent
 
 PARAMETERS = "seed: int = 0\nrate: float = 0.1"
 # What no parameter holds: the ratings, and how the computation comes out on this machine.
@@ -254,3 +258,22 @@ def test_the_recorded_notebook_is_left_as_it_was(here):
     path = here.project.client().download_artifacts(here.original, "notebook/01_draw.ipynb")
     tags = [cell.metadata.get("tags") or [] for cell in nbformat.read(path, as_version=4).cells]
     assert tags == [["mflib-card"], [], ["parameters"], ["injected-parameters"], []]
+
+
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("0*.ipynb"))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_a_run_of_each_notebook_is_reproduced_to_the_bit_with_another_number_of_threads(notebook, tmp_path):
+    def mflib(*arguments, **env):
+        env = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db", **env}
+        env.pop("MFLIB_ROOT", None)
+        command = [sys.executable, "-m", "mflib.cli", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+
+    ran = mflib("run", "params/quick.yaml", "--notebook", notebook, NUMBA_NUM_THREADS="2")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    again = mflib("reproduce", "latest", "--strict", NUMBA_NUM_THREADS="1")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "identical" in again.stdout

@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 
+from mflib import cli
 from mflib.runs.project import InputError
 from mflib.runs.store import locate, open_store
 
@@ -125,3 +126,11 @@ def test_a_store_that_cannot_be_written_is_refused_in_one_sentence(project, monk
     with pytest.raises(InputError, match=message) as error:
         open_store()
     assert "\n" not in str(error.value)
+
+
+def test_a_password_in_an_address_that_mlflow_repeats_is_not_shown(monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgres://user:secret@nowhere/x")
+    assert cli.main(["compare", "latest"]) == 2
+    error = capsys.readouterr().err
+    assert "postgres://nowhere/x" in error
+    assert "secret" not in error

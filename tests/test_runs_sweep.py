@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from mflib import cli
+from mflib.runs import owner
 from mflib.runs.project import InputError
 from mflib.runs.ranking import lower_is_better
 from mflib.runs.sweep import point_text, read_sweep
@@ -237,6 +238,52 @@ def test_cut_short_and_started_again_no_point_is_lost_or_done_twice(here, capsys
         "its process died" if number == signal.SIGKILL else "stopped by Ctrl-C or SIGTERM (cell 3 of 4)"
         for _ in stuck
     ]
+
+
+def test_a_sweep_whose_parent_run_is_of_a_process_that_lives_is_left_alone(here, capsys):
+    """Of another checkout, say, or of another machine: on a server there is no lock that all see."""
+    here.notebook("01_point", HERE, POINT, parameters=DECLARED)
+    here.params("experiment: claimed\nruns: [{notebook: 01_point}]\nsweep: {k: [1, 2]}", "claimed")
+    assert cli.main(["sweep", "params/claimed.yaml"]) == 0
+    client, (parent, children) = here.client(), family(here, "claimed")
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"])
+    try:
+        client.update_run(parent.info.run_id, status="RUNNING")
+        for name, value in owner.tags(sleeper.pid).items():
+            client.set_tag(parent.info.run_id, name, value)
+        capsys.readouterr()
+        assert cli.main(["sweep", "params/claimed.yaml"]) == 2
+        assert f"is being run already, by process {sleeper.pid}" in capsys.readouterr().err
+        client.set_tag(parent.info.run_id, "mflib.host", "far away")
+        assert cli.main(["sweep", "params/claimed.yaml"]) == 2
+        assert "is being run on far away, or was cut short there" in capsys.readouterr().err
+        for name, value in owner.tags(sleeper.pid).items():
+            client.set_tag(parent.info.run_id, name, value)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    assert cli.main(["sweep", "params/claimed.yaml"]) == 0  # it is no more
+    assert len(family(here, "claimed")[1]) == len(children)
+
+
+def test_a_metric_that_nobody_recorded_hides_no_failure(here, capsys):
+    here.notebook("01_point", HERE, "assert k != 2, 'two'\n" + POINT, parameters=DECLARED)
+    here.params("experiment: typo\nruns: [{notebook: 01_point}]\nsweep: {k: [1, 2]}", "typo")
+    assert cli.main(["sweep", "params/typo.yaml", "--metric", "scroe"]) == 2
+    out, err = capsys.readouterr()
+    assert "1 of 2 points finished." in out
+    assert "FAILED: k=2: AssertionError: two" in out
+    assert err == "mflib: --metric scroe: no point has recorded it; did you mean 'score'?\n"
+
+
+def test_points_of_different_data_are_said_to_be_that(here, capsys):
+    data = "from mflib import Ratings\nfrom mflib.runs import record_data\n" + (
+        "record_data(Ratings.from_arrays([0], [0], [float(k)], shape=(1, 1)))"
+    )
+    here.notebook("01_point", HERE, data, POINT, parameters=DECLARED)
+    here.params("experiment: two data\nruns: [{notebook: 01_point}]\nsweep: {k: [1, 2]}", "data")
+    assert cli.main(["sweep", "params/data.yaml"]) == 0
+    assert "The points had different data: `mflib compare` says which" in capsys.readouterr().out
 
 
 @pytest.fixture

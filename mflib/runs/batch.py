@@ -102,7 +102,8 @@ def _execute(execution: Execution, store: Store, stop: Stop, progress, ended=lam
 
         return execute(execution, store, stop, progress, ended)
     except Exception as problem:
-        return Outcome(execution.name, FAILED, error=f"the store failed: {shown(first_line(problem), 480)}")
+        error = shown(store.hide(first_line(problem)), 480)
+        return Outcome(execution.name, FAILED, error=f"the store failed: {error}")
 
 
 def _at_once(executions, store: Store, stop: Stop, jobs: int, show: Show, done: Done):

@@ -8,6 +8,7 @@ import nbformat
 
 from mflib.runs.files import write_text
 from mflib.runs.protocol import CARD, FIELDS, in_words
+from mflib.text import printable
 
 _LONGEST = 200  # letters of a value
 
@@ -47,7 +48,8 @@ def _text(value: Any) -> str:
     """A value between code tags, where no formula is looked for; no sign of it means anything there."""
     line = in_words(value)
     line = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
-    signs = (sign if sign.isprintable() else "�" for sign in line)
     return "<code>{}</code>".format(
-        "".join(sign if sign.isalnum() or sign in " .,:-_/=" else f"&#{ord(sign)};" for sign in signs)
+        "".join(
+            sign if sign.isalnum() or sign in " .,:-_/=" else f"&#{ord(sign)};" for sign in printable(line)
+        )
     )

@@ -187,6 +187,9 @@ def store(fix: bool) -> tuple[str, str]:
                 what = f"its artifacts were in {former.parent} when it was last opened"
                 return PROBLEM, f"{found.place}: {what}; the next run heals it, or --fix"
         elif found.database:
+            there = next(folder for folder in found.database.parents if folder.exists())
+            if not os.access(there, os.W_OK):
+                return PROBLEM, f"{found.place} does not exist yet, and {there} cannot be written"
             return OK, f"{found.place} does not exist yet: the first run makes it"
         open_store()
     except InputError as error:

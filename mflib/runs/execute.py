@@ -23,6 +23,7 @@ from mflib.runs.params import Execution
 from mflib.runs.project import InputError
 from mflib.runs.stop import Stop
 from mflib.runs.store import Store, reach
+from mflib.text import printable
 
 # papermill's log would say in the middle of the progress line what the outcome says
 logging.getLogger("papermill").setLevel(logging.CRITICAL)
@@ -103,7 +104,7 @@ def execute(
         metric = _key_metric(metrics_of(folder))
         unsent.hand_in(store, folder)
     except Exception as problem:
-        why = _one_line(problem).replace(store.uri, store.place)  # an address may hold a password
+        why = store.hide(_one_line(problem))
         status, error, seconds = FAILED, f"not recorded: {why}", time.monotonic() - started
         if began:
             error += unsent.waits(folder)
@@ -259,4 +260,4 @@ def _one_line(problem: object) -> str:
     """The first line of a message, printable and short."""
     lines = str(problem).strip().splitlines() or [type(problem).__name__]
     text = lines[0] if isinstance(problem, str | InputError) else f"{type(problem).__name__}: {lines[0]}"
-    return "".join(sign if sign.isprintable() else " " for sign in text)[:500]
+    return printable(text)[:500]

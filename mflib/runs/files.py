@@ -1,7 +1,7 @@
 """Files that a user names, written whole or not at all."""
 
 import os
-import tempfile
+import uuid
 from pathlib import Path
 
 from mflib.runs.project import InputError
@@ -22,20 +22,15 @@ def write_text(path: Path, text: str) -> None:
         If the file cannot be written; what stood there before is as it was.
     """
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        # not mkstemp, whose files are for oneself alone: to know the umask is to change it for all threads
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             with open(handle, "w", encoding="utf-8") as file:
                 file.write(text)
-            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files for oneself alone
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)
             raise
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-
-
-def _umask() -> int:
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask

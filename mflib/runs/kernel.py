@@ -38,7 +38,8 @@ def kernel(folder: Path, scratch: Path, **env: str) -> Iterator[AsyncKernelManag
 
     Should this process be killed, the kernel and its children end by themselves (mflib.runs.kernel_start).
 
-    Its IPython folder is empty, because somebody's start-up files must not change a result.
+    Its IPython folder is empty, because somebody's start-up files must not change a result. What it puts into
+    a temporary folder, or it and Jupyter tell each other, lies in `scratch` too and goes with it.
 
     Parameters
     ----------
@@ -49,8 +50,13 @@ def kernel(folder: Path, scratch: Path, **env: str) -> Iterator[AsyncKernelManag
     **env : str
         More variables of its environment.
     """
-    env = {**environment(), "IPYTHONDIR": str(scratch / "ipython"), **env}
-    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=_ThisInterpreter())
+    temporary = scratch / "tmp"
+    temporary.mkdir(exist_ok=True)
+    env = {**environment(), "IPYTHONDIR": str(scratch / "ipython"), "TMPDIR": str(temporary), **env}
+    connection = str(scratch / "connection.json")
+    manager = AsyncKernelManager(
+        kernel_name="python3", kernel_spec_manager=_ThisInterpreter(), connection_file=connection
+    )
     with open(scratch / "kernel.log", "wb") as log, _pipe() as pipe:
         run_sync(manager.start_kernel)(cwd=str(folder), env=env, stdin=pipe, stdout=log, stderr=log)
         group = manager.provisioner.pid  # a kernel leads a process group of its own

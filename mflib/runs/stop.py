@@ -39,8 +39,8 @@ class Stop:
     def ask(self, *signal) -> None:
         """Note that all is to end, and end what runs: called by a signal, or as it would."""
         self.asked = True
-        if self._end:
-            self._end()
+        if end := self._end:  # read once: another thread may take it back
+            end()
 
     @contextmanager
     def by(self, end: Callable[[], None]) -> Iterator[None]:

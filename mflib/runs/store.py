@@ -24,6 +24,7 @@ from mflib.text import first_line
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # an error is raised, and said by us in a line
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # in the middle of our progress
 # A server that is gone is asked again after 0, 4, 8, 16 and 32 s; MLflow would go on for four minutes a call.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")  # s, where it does not even refuse
@@ -51,6 +52,10 @@ class Store:
             return str(self.database)
         parts = urlsplit(self.uri)
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+    def hide(self, message: str) -> str:
+        """A message of MLflow's, without the password that the address in it may hold."""
+        return message.replace(self.uri, self.place)
 
     def client(self):
         """An `MlflowClient` on this store, patient where another program holds the database."""
@@ -183,7 +188,8 @@ def reach(store: Store) -> None:
         store.client().search_experiments(max_results=1)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"MLFLOW_TRACKING_URI={store.place}: cannot be reached: {first_line(error)}"
+            f"MLFLOW_TRACKING_URI={store.place}: cannot be reached: {store.hide(first_line(error))}"
         ) from None
     except Exception as error:
-        raise InputError(f"MLFLOW_TRACKING_URI={store.place}: MLflow says: {first_line(error)}") from None
+        said = store.hide(first_line(error))
+        raise InputError(f"MLFLOW_TRACKING_URI={store.place}: MLflow says: {said}") from None

@@ -5,6 +5,7 @@ from dataclasses import replace
 from mflib.runs.batch import execute_all
 from mflib.runs.clock import end_run
 from mflib.runs.outcome import FAILED, FINISHED, KILLED
+from mflib.runs.project import InputError
 from mflib.runs.stop import Stop
 from mflib.runs.store import Store
 from mflib.runs.sweep import Sweep, value_text
@@ -90,9 +91,15 @@ def _execute(sweep: Sweep, store: Store, stop: Stop, jobs: int, parent: str) -> 
 
 def _conclude(sweep: Sweep, store: Store, parent: str, found: list[Result], given: str | None) -> None:
     """Print the points, the best first; attach their picture; then those that failed."""
-    metric = ranking_metric(found, given)
+    metric, problem = None, None
+    try:
+        metric = ranking_metric(found, given)
+    except InputError as error:
+        problem = error  # said at the end: what has run is shown all the same
     if best := ranked(found, metric):
         print(f"\n{points_table(best, metric)}\n\n{best_line(best[0], metric)}")
+        if len({result.data for result in best}) > 1:
+            print("The points had different data: `mflib compare` says which, and does not rank them.")
         store.client().set_tag(parent, "mflib.best", best[0].run_id)
         if len(sweep.names) == 2:
             print(f"Heat map: {attach_picture(store, parent, _heat_map(sweep, best, metric), metric)}")
@@ -101,6 +108,8 @@ def _conclude(sweep: Sweep, store: Store, parent: str, found: list[Result], give
     finished = sum(result.status == FINISHED for result in found)
     print(f"\n{finished} of {len(found)} points finished. Look at them with `mflib ui`; ", end="")
     print(f"the store is {store.place}")
+    if problem:
+        raise problem
 
 
 def _heat_map(sweep: Sweep, best: list[Result], metric: str):

@@ -38,6 +38,7 @@ class Result:
     run_id: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     error: str = ""
+    data: str | None = None  # digest
 
 
 @contextmanager
@@ -48,8 +49,8 @@ def claim(sweep: Sweep, store: Store) -> Iterator[None]:
     ----------
     sweep : Sweep
     store : Store
-        The lock lies beside an embedded one. For a server it lies in mlruns/ of this checkout, so that
-        runners on several machines are not kept apart.
+        The lock lies beside an embedded one. For a server it lies in mlruns/ of this checkout: runners of
+        other checkouts and machines are seen by the parent run (`open_parent`).
 
     Raises
     ------
@@ -72,7 +73,13 @@ def claim(sweep: Sweep, store: Store) -> Iterator[None]:
 
 
 def open_parent(sweep: Sweep, store: Store) -> str:
-    """The id of the sweep's parent run: that of a start before, or a new one. It is RUNNING from now on."""
+    """The id of the sweep's parent run: that of a start before, or a new one. It is RUNNING from now on.
+
+    Raises
+    ------
+    InputError
+        If another process, of another checkout or machine, runs this sweep in the same store.
+    """
     client, first = store.client(), sweep.points[0]
     experiment = store.experiment(first.experiment)
     found = client.search_runs(
@@ -80,6 +87,7 @@ def open_parent(sweep: Sweep, store: Store) -> str:
     )
     if found:
         parent = found[0].info.run_id
+        _refuse_running(found[0], first.source)
         client.update_run(parent, status="RUNNING")
         for name, value in owner.tags().items():
             client.set_tag(parent, name, value)
@@ -99,6 +107,21 @@ def open_parent(sweep: Sweep, store: Store) -> str:
         client.log_param(parent, name, f"[{values}]"[:6000])
     client.log_text(parent, sweep.definition, "sweep.yaml")
     return parent
+
+
+def _refuse_running(parent, source: str) -> None:
+    """InputError if the parent run is that of a process which may still be there."""
+    tags = parent.data.tags
+    if parent.info.status != "RUNNING" or owner.tags().items() <= tags.items():
+        return
+    judged = owner.judge(tags)
+    if judged == owner.ALIVE:
+        raise InputError(f"{source}: this sweep is being run already, by process {tags['mflib.pid']}")
+    if judged == owner.UNKNOWN and "mflib.host" in tags:
+        raise InputError(
+            f"{source}: this sweep is being run on {tags['mflib.host']}, or was cut short there: "
+            "wait for it, or let `mflib doctor --fix` end it on that machine"
+        )
 
 
 def children(store: Store, parent: str) -> dict[str, object]:
@@ -152,7 +175,8 @@ def results(sweep: Sweep, runs: dict[str, object], outcomes: dict[str, Outcome |
             found.append(Result(values, outcome.status, outcome.run_id, {}, outcome.error))
         elif run is not None:
             error = run.data.tags.get("error", "")
-            found.append(Result(values, run.info.status, run.info.run_id, run.data.metrics, error))
+            data = run.data.tags.get("mflib.protocol.data_digest")
+            found.append(Result(values, run.info.status, run.info.run_id, run.data.metrics, error, data))
         else:
             found.append(Result(values))
     return found

@@ -59,7 +59,7 @@ ENDS = {
 
 @pytest.fixture(scope="module")
 def recorded(shared_project):
-    """One command over all of them, from another folder, in two processes."""
+    """One command over all of them, from another folder, two at a time."""
     shared_project.notebook("01_holds", RECORD, CHILD, HISTORY, RESULTS, parameters=PARAMETERS)
     for name, end in ENDS.items():
         shared_project.notebook(name, RECORD, end, "print('never')", parameters="seed: int = 0")

@@ -6,13 +6,13 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from contextlib import redirect_stderr
 from pathlib import Path
 
 import psutil
 import pytest
+from faults import wait_for
 
 from mflib import cli
 from mflib.runs import owner
@@ -47,14 +47,6 @@ def here(shared_project, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(shared_project.root)
     return shared_project
-
-
-def wait_for(process, *files):
-    deadline = time.monotonic() + 100
-    while not all(file.exists() for file in files):
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
 
 
 def program(process):
@@ -92,7 +84,7 @@ def refused(project, params):
 
 @pytest.fixture(scope="module")
 def swept(shared_project):
-    """A grid in two processes, while which its params file is deleted and its notebook overwritten."""
+    """A grid, two at a time, while which its params file is deleted and its notebook overwritten."""
     notebook = shared_project.notebook("01_point", HERE, POINT, parameters=DECLARED)
     params = shared_project.params(GRID, "grid")
     for k in (1, 2):

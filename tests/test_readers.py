@@ -47,7 +47,9 @@ def test_a_compressed_file_is_unpacked(read):
     assert read(gzip.compress(GOOD.encode()), "ratings.csv.gz").digest == read(GOOD).digest
 
 
-@pytest.mark.parametrize("packed", [GOOD.encode(), gzip.compress(GOOD.encode() * 99)[:-20]])
+@pytest.mark.parametrize(
+    "packed", [GOOD.encode(), gzip.compress(GOOD.encode() * 99)[:-20]], ids=["not packed", "cut short"]
+)
 def test_a_file_that_cannot_be_unpacked_is_named(read, packed):
     with pytest.raises(ValueError, match=r"ratings\.csv\.gz cannot be read: "):
         read(packed, "ratings.csv.gz")

@@ -109,7 +109,7 @@ def test_the_status_is_that_of_the_notebook_whatever_ended_it(recorded):
     _, result, runs = recorded
     assert {name: (run.info.status, run.data.tags.get("error")) for name, run in runs.items()} == {
         "01_holds": ("FINISHED", None),
-        "02_raises": ("FAILED", "ValueError: no  [2Jgood (cell 4 of 5)"),
+        "02_raises": ("FAILED", "ValueError: no �[2Jgood (cell 4 of 5)"),
         "03_dies": ("FAILED", "the kernel died: exit code 3 (cell 4 of 5)"),
         "04_is_killed": ("FAILED", "the kernel died: SIGKILL (cell 4 of 5)"),
         "05_leaves": ("FAILED", "SystemExit: the cells behind it did not run (cell 4 of 5)"),

@@ -232,8 +232,9 @@ def test_cut_short_and_started_again_no_point_is_lost_or_done_twice(here, capsys
     ]
 
 
-def test_a_sweep_whose_parent_run_is_of_a_process_that_lives_is_left_alone(here, capsys):
+def test_a_sweep_whose_parent_run_is_of_a_process_that_lives_is_left_alone(here, capsys, monkeypatch):
     """Of another checkout, say, or of another machine: on a server there is no lock that all see."""
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
     here.notebook("01_point", HERE, POINT, parameters=DECLARED)
     here.params("experiment: claimed\nruns: [{notebook: 01_point}]\nsweep: {k: [1, 2]}", "claimed")
     assert cli.main(["sweep", "params/claimed.yaml"]) == 0
@@ -258,7 +259,8 @@ def test_a_sweep_whose_parent_run_is_of_a_process_that_lives_is_left_alone(here,
     assert len(family(here, "claimed")[1]) == len(children)
 
 
-def test_a_metric_that_nobody_recorded_hides_no_failure(here, capsys):
+def test_a_metric_that_nobody_recorded_hides_no_failure(here, capsys, monkeypatch):
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
     here.notebook("01_point", HERE, "assert k != 2, 'two'\n" + POINT, parameters=DECLARED)
     here.params("experiment: typo\nruns: [{notebook: 01_point}]\nsweep: {k: [1, 2]}", "typo")
     assert cli.main(["sweep", "params/typo.yaml", "--metric", "scroe"]) == 2
@@ -268,7 +270,8 @@ def test_a_metric_that_nobody_recorded_hides_no_failure(here, capsys):
     assert err == "mflib: --metric scroe: no point has recorded it; did you mean 'score'?\n"
 
 
-def test_points_of_different_data_are_said_to_be_that(here, capsys):
+def test_points_of_different_data_are_said_to_be_that(here, capsys, monkeypatch):
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
     data = "from mflib import Ratings\nfrom mflib.runs import record_data\n" + (
         "record_data(Ratings.from_arrays([0], [0], [float(k)], shape=(1, 1)))"
     )

@@ -3,6 +3,7 @@
 import argparse
 import importlib.metadata
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     given = _parser().parse_args(arguments)
     if arguments is None:  # the process is ours
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be asked to end is as Ctrl-C
         quicken()
     try:
         return given.command(given)

@@ -9,7 +9,7 @@ import json
 import mmap
 import os
 import struct
-import tempfile
+import uuid
 import zipfile
 from contextlib import contextmanager
 
@@ -83,13 +83,12 @@ def load(path, verify):
 def _written_whole(path):
     """A file to write, under a temporary name until it is complete."""
     try:
-        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path) or ".", prefix=".ratings-")
+        temporary = os.path.join(os.path.dirname(path), f".ratings-{uuid.uuid4().hex}")
+        # not mkstemp, whose files are for oneself alone: to know the umask is to change it for all threads
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             with open(handle, "wb") as file:
                 yield file
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files for oneself alone
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)

@@ -185,41 +185,68 @@ def add_multiple(typing, total, number, row):
     return row(row, vector.dtype, row), generate
 
 
+def _lane_sums(builder, vector, a, b, total=None):
+    """The sums of a_s b_s over all s of one lane, on top of `total`."""
+    for x, y in zip(a, b, strict=True):
+        total = builder.fmul(x, y) if total is None else _multiply_add(builder, vector, x, y, total)
+    return total
+
+
+def _fold(builder, vector, sums):
+    """Each vector's lanes added up; one vector, or a power of two of them together.
+
+    At each turn the upper half of what is left of a sum is added to the lower half, alone or in company.
+    """
+    n_sums = len(sums)
+    width = vector.lanes  # so many lanes are left of each sum
+    while width > 1:
+        half = width // 2
+        # two vectors become one while there are two; then the one is folded
+        couples = [(sums[0], sums[0])] if len(sums) == 1 else zip(sums[::2], sums[1::2], strict=True)
+        lanes = sums[0].type.count * min(len(sums), 2)
+        lower = [start + lane for start in range(0, lanes, width) for lane in range(half)]
+        upper = [lane + half for lane in lower]
+        sums = [
+            builder.fadd(_shuffle(builder, x, y, lower), _shuffle(builder, x, y, upper)) for x, y in couples
+        ]
+        width = half
+    return [builder.extract_element(sums[0], INT32(place)) for place in range(n_sums)]
+
+
 @intrinsic
 def inner_products(typing, a, rows):
     """The products a · r for one row r, or for four, whose lanes are added up together.
 
-    At each turn the upper half of what is left of a product is added to the lower half, alone or in company:
-    the bits are the same.
+    How the lanes are added up does not depend on the company: the bits are the same.
     """
     vector = a.dtype
 
     def generate(context, builder, signature, arguments):
         first = cgutils.unpack_tuple(builder, arguments[0])
-        sums = []
-        for row in cgutils.unpack_tuple(builder, arguments[1]):
-            pairs = list(zip(first, cgutils.unpack_tuple(builder, row), strict=True))
-            total = builder.fmul(*pairs[0])
-            for x, y in pairs[1:]:
-                total = _multiply_add(builder, vector, x, y, total)
-            sums.append(total)
-        width = vector.lanes  # so many lanes are left of each product
-        while width > 1:
-            half = width // 2
-            # two vectors become one while there are two; then the one is folded
-            couples = [(sums[0], sums[0])] if len(sums) == 1 else zip(sums[::2], sums[1::2], strict=True)
-            lanes = sums[0].type.count * min(len(sums), 2)
-            lower = [start + lane for start in range(0, lanes, width) for lane in range(half)]
-            upper = [lane + half for lane in lower]
-            sums = [
-                builder.fadd(_shuffle(builder, x, y, lower), _shuffle(builder, x, y, upper))
-                for x, y in couples
-            ]
-            width = half
-        products = [builder.extract_element(sums[0], INT32(place)) for place in range(rows.count)]
+        sums = [
+            _lane_sums(builder, vector, first, cgutils.unpack_tuple(builder, row))
+            for row in cgutils.unpack_tuple(builder, arguments[1])
+        ]
+        products = _fold(builder, vector, sums)
         return context.make_tuple(builder, signature.return_type, products)
 
     return types.UniTuple(vector.dtype, rows.count)(a, rows), generate
+
+
+@intrinsic
+def line_products(typing, u, v, p, q):
+    """The three products of E19: u · v, u · q + p · v, and p · q."""
+    vector = u.dtype
+
+    def generate(context, builder, signature, arguments):
+        u, v, p, q = (cgutils.unpack_tuple(builder, argument) for argument in arguments)
+        one_step = _lane_sums(builder, vector, u, q)
+        one_step = _lane_sums(builder, vector, p, v, one_step)
+        no_step, two_steps = _lane_sums(builder, vector, u, v), _lane_sums(builder, vector, p, q)
+        products = _fold(builder, vector, [no_step, one_step, two_steps, two_steps])[:3]
+        return context.make_tuple(builder, signature.return_type, products)
+
+    return types.UniTuple(vector.dtype, 3)(u, v, p, q), generate
 
 
 @numba.njit(inline="always")
@@ -306,6 +333,50 @@ def chunks_by_row(turn, starts, columns, values, A, B, width, scale, grad, parts
             p = end
             i += ONE
         losses[chunk] = loss
+        chunk = take_turn(turn)
+
+
+@compiled(nogil=True)
+def line_by_chunk(turn, starts, columns, values, U, V, P, Q, width, sums):
+    """E19 chunk by chunk: the coefficients of Σ Δ² along (U + t P, V + t Q).
+
+    Parameters
+    ----------
+    turn, starts, columns, values, width
+        As for `chunks_by_row`, by user.
+    U, V, P, Q : ndarray of float32 or float64, C-contiguous, shapes (rows, k) and (…, k) twice
+    sums : ndarray of float64, shape (chunks, 5)
+        Written: of 1, t, t², t³ and t⁴.
+    """
+    n_ratings = np.uint64(len(columns))
+    last = n_ratings - ONE
+    number = U.dtype.type
+    chunk = take_turn(turn)
+    while chunk < len(sums):
+        p = np.uint64(chunk) * np.uint64(CHUNK)
+        stop = min(p + np.uint64(CHUNK), n_ratings)
+        i = np.uint64(np.searchsorted(starts, p, side="right") - 1)
+        c0, c1, c2, c3, c4 = 0.0, 0.0, 0.0, 0.0, 0.0
+        while p < stop:
+            end = min(starts[i + ONE], stop)
+            u, step_u = load_row(U, i, width), load_row(P, i, width)
+            while p < end:
+                ahead = np.uint64(columns[min(p + AHEAD, last)])
+                prefetch_row(V, ahead, width)
+                prefetch_row(Q, ahead, width)
+                j = np.uint64(columns[p])
+                y, first, second = line_products(u, load_row(V, j, width), step_u, load_row(Q, j, width))
+                # Δ(t) = d − a t − b t²
+                d, a, b = np.float64(number(values[p]) - y), np.float64(first), np.float64(second)
+                c0 += d * d
+                c1 -= 2 * d * a
+                c2 += a * a - 2 * d * b
+                c3 += 2 * a * b
+                c4 += b * b
+                p += ONE
+            i += ONE
+        sums[chunk, 0], sums[chunk, 1], sums[chunk, 2] = c0, c1, c2
+        sums[chunk, 3], sums[chunk, 4] = c3, c4
         chunk = take_turn(turn)
 
 

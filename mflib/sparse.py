@@ -185,6 +185,52 @@ def loss_and_gradients(ratings, U, V):
     return _form().loss_and_gradients(ratings, *_factors(U, V, ratings.shape))
 
 
+def line(ratings, U, V, P, Q):
+    """The loss along a line (E19): the coefficients of E(U + t P, V + t Q), a polynomial in t.
+
+    With d = y_ij − u_i · v_j, a = u_i · q_j + p_i · v_j and b = p_i · q_j the loss is
+    (1/N) Σ (d − a t − b t²)².
+
+    Parameters
+    ----------
+    ratings, U, V
+        As for `residual`.
+    P, Q : ndarray of the dtype and the shapes of U and V
+        The direction.
+
+    Returns
+    -------
+    ndarray of float64, shape (5,)
+        The coefficients of 1, t, t², t³ and t⁴, summed in float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `residual` does; P and Q too must fit.
+
+    Notes
+    -----
+    8 N k operations in one pass by user.
+
+    Examples
+    --------
+    >>> from mflib import Ratings
+    >>> ratings = Ratings.from_arrays([0], [0], [5.0], shape=(1, 1))
+    >>> one = np.array([[1.0]])
+    >>> line(ratings, one, one, one, one)  # (5 − (1 + t)²)²
+    array([16., -16.,  -4.,   4.,   1.])
+    """
+    checks.ratings("ratings", ratings)
+    U, V = _factors(U, V, ratings.shape)
+    P, Q = _factors(P, Q, ratings.shape, names=("P", "Q"))
+    if (P.dtype, P.shape) != (U.dtype, U.shape):
+        raise ValueError(
+            f"P and Q must be of the dtype and shapes of U and V, got P {P.dtype} {P.shape} "
+            f"and U {U.dtype} {U.shape}"
+        )
+    return _form().line(ratings, U, V, P, Q)
+
+
 def top_n(U, V, users, n=10, seen=None):
     """The n items with the highest prediction (E01) for each of many users, best first.
 
@@ -247,10 +293,10 @@ def _form():
     return form
 
 
-def _factors(U, V, shape=None):
+def _factors(U, V, shape=None, names=("U", "V")):
     """U and V, checked, with their rows one after another in memory."""
-    checks.float_factors(U, V, shape)
-    return _rows_in_order("U", U), _rows_in_order("V", V)
+    checks.float_factors(U, V, shape, names)
+    return tuple(_rows_in_order(name, W) for name, W in zip(names, (U, V), strict=True))
 
 
 def _rows_in_order(name, W):

@@ -31,6 +31,15 @@ def loss_and_gradients(ratings, U, V):
     return E, grad_U, grad_V
 
 
+def line(ratings, U, V, P, Q):
+    """E19 in one pass by user."""
+    sums = np.empty((-(-ratings.n_ratings // kernels.CHUNK), 5))
+    order = _unsigned(ratings.user_starts), _unsigned(ratings.items), ratings.values
+    rows = (_frozen(A) for A in (U, V, P, Q))
+    share_out(kernels.line_by_chunk, len(sums), *order, *rows, _width(U), sums)
+    return np.add.accumulate(sums)[-1] / ratings.n_ratings
+
+
 def top_n(U, V, users, n, seen):
     """The best items of many users, some users and some items at a time."""
     if seen is None:

@@ -37,6 +37,15 @@ def loss_and_gradients(ratings, U, V):
     return _mean_square(D), grad_U, grad_V
 
 
+def line(ratings, U, V, P, Q):
+    """E19 from the products of every rating."""
+    users, items = ratings.users, ratings.items
+    d = _residual(ratings, U, V).astype(np.float64)
+    a = predict_pairs(U, Q, users, items).astype(np.float64) + predict_pairs(P, V, users, items)
+    b = predict_pairs(P, Q, users, items).astype(np.float64)
+    return np.array([np.sum(c) for c in (d * d, -2 * d * a, a * a - 2 * d * b, 2 * a * b, b * b)]) / len(d)
+
+
 def top_n(U, V, users, n, seen):
     """The best items of some users at a time, by a stable sort."""
     items, scores = np.empty((len(users), n), dtype=np.int64), np.empty((len(users), n), dtype=U.dtype)

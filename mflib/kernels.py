@@ -249,6 +249,66 @@ def line_products(typing, u, v, p, q):
     return types.UniTuple(vector.dtype, 3)(u, v, p, q), generate
 
 
+@intrinsic
+def add_outer(typing, tile, B, p, r, row):
+    """Rows r, r + 1, … of a matrix, plus those of bᵀb, where b is row p of B and comes as `row` too."""
+    vector = row.dtype
+
+    def generate(context, builder, signature, arguments):
+        tiles, _, p, r, row = arguments
+        matrix = cgutils.create_struct_proxy(B)(context, builder, arguments[1])
+        k = builder.extract_value(matrix.shape, 1)
+        place = builder.gep(matrix.data, [builder.add(builder.mul(p, k), r)])
+        values = cgutils.unpack_tuple(builder, row)
+        totals = []
+        for t, total in enumerate(cgutils.unpack_tuple(builder, tiles)):
+            number = builder.load(builder.gep(place, [INT64(t)]))
+            number = _splat(builder, number, vector.lanes)
+            added = [
+                _multiply_add(builder, vector, number, y, z)
+                for y, z in zip(values, cgutils.unpack_tuple(builder, total), strict=True)
+            ]
+            totals.append(context.make_tuple(builder, tile.dtype, added))
+        return context.make_tuple(builder, tile, totals)
+
+    return tile(tile, B, p, r, row), generate
+
+
+@intrinsic
+def load_tile(typing, A, i, width, height):
+    """As many rows of A from row i on as `height` has entries."""
+    vector = Vector(A.dtype)
+    kind = types.UniTuple(_row_type(A, width), height.count)
+
+    def generate(context, builder, signature, arguments):
+        rows = []
+        for t in range(height.count):
+            pointers, _ = _row_pointers(
+                context, builder, A, arguments[0], builder.add(arguments[1], INT64(t)), width.count
+            )
+            loaded = [builder.load(pointer, align=vector.dtype.bitwidth // 8) for pointer in pointers]
+            rows.append(context.make_tuple(builder, kind.dtype, loaded))
+        return context.make_tuple(builder, kind, rows)
+
+    return kind(A, i, width, height), generate
+
+
+@intrinsic
+def store_tile(typing, A, i, tile):
+    """Let the rows of A from row i on be `tile`."""
+    vector = tile.dtype.dtype
+
+    def generate(context, builder, signature, arguments):
+        for t, row in enumerate(cgutils.unpack_tuple(builder, arguments[2])):
+            place = builder.add(arguments[1], INT64(t))
+            pointers, _ = _row_pointers(context, builder, A, arguments[0], place, tile.dtype.count)
+            for pointer, value in zip(pointers, cgutils.unpack_tuple(builder, row), strict=True):
+                builder.store(value, pointer, align=vector.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(A, i, tile), generate
+
+
 @numba.njit(inline="always")
 def _four_rows(B, columns, p, width):
     return (
@@ -453,3 +513,136 @@ def best_items(turn, U, V, users, starts, seen, width, items, scores):
                             at -= 1
                         scores[place, at], items[place, at] = score, j
         block = take_turn(turn)
+
+
+# Rows of the other factor that are gathered before their products are added: they stay in the cache.
+GATHERED = 64
+# Vectors of their products that stay in the 32 registers.
+TILE = 24
+
+
+@numba.njit(inline="always")
+def _gather(a, B, columns, values, p, end, held, width, gathered, errors):
+    """Copy the rows of B that ratings p to end are of, without the held column, and find their errors."""
+    last = np.uint64(len(columns)) - ONE
+    for t in range(end - p):
+        prefetch_row(B, np.uint64(columns[min(p + t + AHEAD, last)]), width)
+        b = load_row(B, np.uint64(columns[p + t]), width)
+        (y,) = inner_products(a, (b,))
+        errors[t] = B.dtype.type(values[p + t]) - y
+        store_row(gathered, t, b)
+        if held >= 0:
+            gathered[t, held] = 0
+
+
+@numba.njit(inline="always")
+def _add_products(gathered, n_rows, normal, width, height):
+    """Add BᵀB of the gathered rows B to the normal matrix, as many of its rows at once as stay in registers."""
+    for r in range(ZERO, np.uint64(len(normal)), np.uint64(len(height))):
+        tile = load_tile(normal, r, width, height)
+        for t in range(n_rows):
+            tile = add_outer(tile, gathered, t, r, load_row(gathered, t, width))
+        store_tile(normal, r, tile)
+
+
+@numba.njit(inline="always")
+def _solve(normal, right, n, width, solution):
+    """Solve normal · solution = right for n unknowns by elimination; normal and right are overwritten.
+
+    The matrix is symmetric without negative eigenvalues. An unknown that the others determine already is
+    left at zero.
+    """
+    store_row(solution, ZERO, zero_row(solution, width))
+    for c in range(n):
+        solution[ZERO, c] = normal[c, c]
+    rounding = np.finfo(normal.dtype).eps * n
+    for c in range(n):
+        if not normal[c, c] > rounding * solution[ZERO, c]:
+            normal[c, c] = 0
+            continue
+        row = load_row(normal, c, width)
+        for r in range(c + ONE, n):
+            share = normal[c, r] / normal[c, c]
+            store_row(normal, r, add_multiple(load_row(normal, r, width), -share, row))
+            right[ZERO, r] -= share * right[ZERO, c]
+    store_row(solution, ZERO, zero_row(solution, width))
+    for back in range(ONE, n + ONE):
+        c = n - back
+        if normal[c, c] > 0:
+            (known,) = inner_products(load_row(normal, c, width), (load_row(solution, ZERO, width),))
+            solution[ZERO, c] = (right[ZERO, c] - known) / normal[c, c]
+
+
+@compiled(nogil=True)
+def block_steps(turn, n_chunks, starts, columns, values, A, B, ridge, held, width, height, steps):
+    """For each row a of A the step p with the least Σ_j (y_j − (a + p) · b_j)² + ridge ‖a + p‖².
+
+    A thread does all rows whose first rating is in its chunk.
+
+    Parameters
+    ----------
+    turn, starts, columns, values, A, B, width
+        As for `chunks_by_row`.
+    n_chunks : int
+    ridge : ndarray of float64, shape (rows,)
+    held : int
+        The column of A that does not move and is not penalized, or −1.
+    height : tuple
+        As many entries as rows of a k × k matrix are added to at once: a divisor of the lanes of a vector.
+    steps : ndarray of A's dtype, shape (rows, k)
+        Written.
+    """
+    k, number = np.uint64(A.shape[1]), A.dtype.type
+    lanes = np.uint64(len(width) * VECTOR_BYTES // A.itemsize)
+    gathered = np.empty((max(np.uint64(GATHERED), k), lanes), A.dtype)
+    errors = np.empty(len(gathered), A.dtype)
+    normal = np.zeros((lanes, lanes), A.dtype)
+    right, solution = np.empty((1, lanes), A.dtype), np.empty((1, lanes), A.dtype)
+    chunk = take_turn(turn)
+    while chunk < n_chunks:
+        first = np.uint64(np.searchsorted(starts[:-1], np.uint64(chunk) * np.uint64(CHUNK)))
+        after = np.uint64(np.searchsorted(starts[:-1], np.uint64(chunk + 1) * np.uint64(CHUNK)))
+        if chunk == n_chunks - 1:
+            after = np.uint64(len(A))  # rows without ratings may stand at the end
+        for i in range(first, after):
+            a, n_ratings, weight = load_row(A, i, width), starts[i + ONE] - starts[i], number(ridge[i])
+            if TWO * n_ratings < k and weight > 0:
+                # fewer ratings than factors: p = Bᵀ (B Bᵀ + ridge)⁻¹ y − a
+                _gather(a, B, columns, values, starts[i], starts[i + ONE], held, width, gathered, errors)
+                for s in range(n_ratings):
+                    b = load_row(gathered, s, width)
+                    store_row(normal, s, zero_row(normal, width))
+                    for t in range(s + ONE):
+                        (product,) = inner_products(b, (load_row(gathered, t, width),))
+                        normal[s, t] = normal[t, s] = product
+                    normal[s, s] += weight
+                    (y,) = inner_products(b, (a,))
+                    right[ZERO, s] = errors[s] + y
+                _solve(normal, right, n_ratings, width, solution)
+                step = add_multiple(zero_row(A, width), number(-1), a)
+                for s in range(n_ratings):
+                    step = add_multiple(step, solution[ZERO, s], load_row(gathered, s, width))
+            else:
+                # p = (BᵀB + ridge)⁻¹ (Bᵀ Δ − ridge a)
+                for r in range(lanes):
+                    store_row(normal, r, zero_row(normal, width))
+                total = add_multiple(zero_row(A, width), -weight, a)
+                p = starts[i]
+                while p < starts[i + ONE]:
+                    end = min(p + np.uint64(GATHERED), starts[i + ONE])
+                    _gather(a, B, columns, values, p, end, held, width, gathered, errors)
+                    for t in range(end - p):
+                        total = add_multiple(total, errors[t], load_row(gathered, t, width))
+                    _add_products(gathered, end - p, normal, width, height)
+                    p = end
+                for r in range(k):
+                    normal[r, r] += weight
+                store_row(right, ZERO, total)
+                if held >= 0:
+                    right[ZERO, held] = 0
+                _solve(normal, right, k, width, solution)
+                step = load_row(solution, ZERO, width)
+            store_row(steps, i, step)
+            if held >= 0:
+                steps[i, held] = 0
+        chunk = take_turn(turn)

@@ -40,6 +40,22 @@ def line(ratings, U, V, P, Q):
     return np.add.accumulate(sums)[-1] / ratings.n_ratings
 
 
+def block_step(ratings, U, V, ridge, held, of):
+    """Rows of normal equations, each solved by one thread."""
+    if of == "V":
+        U, V = V, U
+        order = ratings.item_starts, ratings.users_by_item, ratings.values_by_item
+    else:
+        order = ratings.user_starts, ratings.items, ratings.values
+    starts, columns, values = order
+    steps, n_chunks = np.empty_like(U), -(-len(values) // kernels.CHUNK)
+    width = _width(U)
+    height = (0,) * next(h for h in (8, 4, 2, 1) if h * len(width) <= kernels.TILE or h == 1)
+    rows = _unsigned(starts), _unsigned(columns), values, _frozen(U), _frozen(V), _frozen(ridge)
+    share_out(kernels.block_steps, n_chunks, n_chunks, *rows, held, width, height, steps)
+    return steps
+
+
 def top_n(U, V, users, n, seen):
     """The best items of many users, some users and some items at a time."""
     if seen is None:

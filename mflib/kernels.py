@@ -537,7 +537,7 @@ def _gather(a, B, columns, values, p, end, held, width, gathered, errors):
 
 @numba.njit(inline="always")
 def _add_products(gathered, n_rows, normal, width, height):
-    """Add BᵀB of the gathered rows B to the normal matrix, as many of its rows at once as stay in registers."""
+    """Add BᵀB of the gathered rows B to the normal matrix, as many rows at once as stay in registers."""
     for r in range(ZERO, np.uint64(len(normal)), np.uint64(len(height))):
         tile = load_tile(normal, r, width, height)
         for t in range(n_rows):

@@ -129,7 +129,7 @@ def test_no_iterations_return_the_start_but_not_the_same_arrays(data):
     np.testing.assert_array_equal(result.history["loss"], sparse.loss(train, U, V))
 
 
-@pytest.mark.parametrize("rule", descent.RULES)
+@pytest.mark.parametrize("rule", ["plain", "momentum", "nesterov"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_start_stays_as_it_is_and_its_dtype_is_kept(data, rule, dtype):
     train, validation, *start = data
@@ -286,7 +286,7 @@ def test_ctrl_c_before_the_first_loss_returns_the_start(data, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("rule", descent.RULES)
+@pytest.mark.parametrize("rule", ["plain", "momentum", "nesterov"])
 @pytest.mark.parametrize("learning_rate", [201.0, 1e10, 1e300])
 def test_a_learning_rate_that_is_too_large_is_named_with_what_to_try(data, rule, dtype, learning_rate):
     train, _, U, V = data

@@ -273,7 +273,7 @@ class _Watch:
         if iteration == 0:
             self.limit = DIVERGED * max(J, self.mean_square)
         if not np.isfinite(J) or J > self.limit:
-            raise DivergenceError(self._diverged("loss" if J == E else "objective", iteration, J))
+            raise DivergenceError(self._diverged("objective" if J > E else "loss", iteration, J))
         rmse = np.nan
         if self.validation is not None:
             rmse = float(np.sqrt(sparse.loss(self.validation, U, V)))

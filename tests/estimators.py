@@ -21,7 +21,7 @@ class Mean(BaseEstimator):
 
 
 class BiasedMean(Mean):
-    """Damped means of users and items, and noise that the seed draws; asked by labels where there are some."""
+    """Damped means of users and items, and noise drawn by the seed; asked by labels where there are some."""
 
     def __init__(self, damping=5.0, jitter=0.1, seed=0):
         self.damping, self.jitter, self.seed = damping, jitter, seed

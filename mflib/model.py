@@ -30,8 +30,8 @@ class Factorization(Predictor, BaseEstimator):
         k, at least 1.
     biases : bool
         Whether to learn b_i and c_j; else they are 0.
-    rule, learning_rate, momentum, scale, reg, reg_weighting, iterations, patience, progress
-        As for `descend`. `patience` counts where `fit` is given validation ratings.
+    rule, learning_rate, momentum, scaling, reg, reg_weighting, iterations, patience, progress
+        As for `descend`. The rule "alternating" needs no scaling, and `patience` needs validation ratings.
     init_scale : float
         Standard deviation of the random factors at the start, for standardized ratings.
     rating_range : tuple of float, optional
@@ -90,7 +90,7 @@ class Factorization(Predictor, BaseEstimator):
         rule="conjugate",
         learning_rate=None,
         momentum=0.9,
-        scale=None,
+        scaling="count",
         reg=0.1,
         reg_weighting="count",
         iterations=50,
@@ -107,7 +107,7 @@ class Factorization(Predictor, BaseEstimator):
         self.rule = rule
         self.learning_rate = learning_rate
         self.momentum = momentum
-        self.scale = scale
+        self.scaling = scaling
         self.reg = reg
         self.reg_weighting = reg_weighting
         self.iterations = iterations
@@ -159,7 +159,7 @@ class Factorization(Predictor, BaseEstimator):
             reg=self.reg,
             reg_weighting=self.reg_weighting,
             biases=self.biases,
-            scale=self.scale,
+            scaling=None if self.rule == "alternating" else self.scaling,
             validation=None if validation is None else validation.shifted(-mean, 1 / std, dtype),
             patience=self.patience,
             progress=self.progress,

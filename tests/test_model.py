@@ -73,6 +73,7 @@ def test_it_is_descend_on_the_standardized_ratings(planted):
         U,
         V,
         "conjugate",
+        scaling="count",
         reg=0.02,
         reg_weighting="count",
         iterations=8,
@@ -99,6 +100,7 @@ CHANGES = {
     "n_factors": 4,
     "biases": False,
     "rule": "alternating",
+    "scaling": None,
     "reg": 0.5,
     "reg_weighting": "plain",
     "iterations": 3,
@@ -151,10 +153,10 @@ def test_fit_leaves_parameters_and_ratings_alone(planted):
 
 def test_validation_keeps_the_best_factors_and_patience_stops(planted):
     train, validation, _ = planted
-    settings = {"n_factors": 8, "reg": 0.0, "iterations": 60}
-    model = Factorization(patience=2, **settings).fit(train, validation)
+    settings = {"n_factors": 8, "reg": 0.0, "iterations": 300}
+    model = Factorization(patience=10, **settings).fit(train, validation)
     assert model.stopped_because_ == "patience"
-    assert model.n_iter_ < 60
+    assert model.n_iter_ < 300
     assert Factorization(**settings).fit(train).stopped_because_ != "patience"
     known = train.knows(validation.users, validation.items)
     users, items, values = validation.users[known], validation.items[known], validation.values[known]
@@ -446,6 +448,7 @@ WRONG = {
     "rule": ("newton", "rule must be one of"),
     "learning_rate": (-1.0, "learning_rate"),
     "momentum": (1.0, "momentum"),
+    "scaling": ("rows", "scaling must be one of"),
     "reg": (-1, "reg must lie in"),
     "reg_weighting": ("none", "reg_weighting must be one of"),
     "iterations": (-1, "iterations must be at least 0"),

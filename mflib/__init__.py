@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Descent",
     "DivergenceError",
+    "Factorization",
     "Ratings",
     "datasets",
     "dense",
@@ -27,3 +28,16 @@ __all__ = [
     "splits",
     "top_n",
 ]
+
+
+def __getattr__(name):
+    """`Factorization` at its first use: scikit-learn takes a second to import."""
+    if name != "Factorization":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from mflib.model import Factorization
+
+    return Factorization
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

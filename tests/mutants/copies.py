@@ -13,6 +13,10 @@ from operators import Mutant
 # The compiled loops are not among them: each mutant would be compiled for a minute.
 MODULES = {
     "dense": "test_dense.py",
+    "elementwise": "test_dense.py",
+    "quartic": "test_quartic.py",
+    "objective": "test_objective.py",
+    "rules": "test_rules.py",
     "sparse": "test_sparse.py",
     "sparse_numba": "test_sparse.py",
     "sparse_numpy": "test_sparse.py",

@@ -220,6 +220,7 @@ def _append(part, response, there, size, progress):
             if not block:
                 raise _Broken(f"the connection broke off after {there:,} of {size:,} bytes")
             file.write(block)
+            file.flush()  # a process that is killed has kept it
             there += len(block)
             bar.update(len(block))
 

@@ -241,6 +241,7 @@ def _fetch(name, base, folder, progress):
         _table(unpacked / "ratings.csv")
         readers.read_titles(unpacked / "movies.csv")
         folder.mkdir(exist_ok=True)
+        archive.unlink()  # before the folder is complete: nobody looks for what is left of it then
         for kept in _KEPT:
             os.replace(unpacked / kept, folder / kept)
     except ValueError as error:
@@ -250,7 +251,6 @@ def _fetch(name, base, folder, progress):
         raise DownloadError(f"{url} {kind}: {what}; it was thrown away") from error
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
-    archive.unlink()
     print(
         f"{name}: these ratings are GroupLens', for research and not for commercial use; acknowledge Harper "
         f"and Konstan (2015), doi.org/10.1145/2827872. The licence is {folder / 'README.txt'}",

@@ -81,8 +81,6 @@ def _checked(members, folder, wanted):
             raise ArchiveError(f"it holds {literal(name)} twice")
         if plain in wanted and member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ArchiveError(f"{literal(name)} is compressed in a way that can fill the memory")
-        if member.flag_bits & 1:
-            raise ArchiveError(f"{literal(name)} is encrypted")
         found[plain] = member
     if missing := [name for name in wanted if name not in found]:
         raise ArchiveError(f"it lacks {', '.join(f'{folder}/{name}' for name in missing)}")

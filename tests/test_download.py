@@ -103,9 +103,11 @@ def test_a_file_that_changed_in_between_begins_anew(server, get):
 
 def test_a_part_of_another_address_is_not_continued(server, get, tmp_path):
     server.files["/old/a.zip"] = BODY[::-1]
-    server.behaviours = [breaking_off(HALF)] + [breaking_off(0)] * 2
+    date = {"ETag": None, "Last_Modified": "Mon, 23 Nov 2026 10:00:00 GMT"}  # the same of both
+    server.behaviours = [breaking_off(HALF, **date)] + [breaking_off(0, **date)] * 2
     with pytest.raises(download.DownloadError):
         download.fetch(f"{server.url}/old/a.zip", tmp_path / "a.zip", 1_000_000)
+    server.behaviours = [lambda handler: honest(handler, **date)]
     assert get() == BODY
 
 
@@ -131,6 +133,13 @@ def test_a_continuation_of_something_else_is_not_taken(server, get, where):
     ]
     assert get() == BODY
     assert ranges(server) == [None, f"bytes={HALF}-", None]
+
+
+def test_of_a_continuation_no_more_is_taken_than_was_announced(server, get):
+    where = f"bytes {HALF}-{len(BODY) - 1}/{len(BODY)}"
+    more = answering(206, BODY[HALF:] + b"more", Content_Range=where)
+    server.behaviours = [breaking_off(HALF), more]
+    assert get() == BODY
 
 
 @pytest.mark.parametrize("code", [412, 416])

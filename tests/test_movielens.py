@@ -277,6 +277,10 @@ HOSTILE = {
     "absolute": (lambda: archive(more=[("/tmp/evil", "x")]), "holds '/tmp/evil', expected files"),
     "drive": (lambda: archive(more=[("C:\\evil", "x")]), "expected files in ml-latest-small/ alone"),
     "backslash": (lambda: archive(more=[("ml-latest-small/..\\evil", "x")]), "expected files in"),
+    "zero": (
+        lambda: archive(more=[("ml-latest-small/a_b", "x")]).replace(b"a_b", b"a\0b"),
+        r"holds 'ml-latest-small/a\\x00b', expected files in",
+    ),
     "other folder": (lambda: archive("ml-25m"), r"holds 'ml-25m/', expected files in ml-latest-small/"),
     "link": (
         lambda: archive(more=[(link("ml-latest-small/tags.csv"), "/etc")]),

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from mflib.runs.files import write_text
-from mflib.runs.project import InputError, find_notebook, find_params, root
+from mflib.runs.project import InputError, find_notebook, find_params, nearest, root
 from mflib.runs.startup import quicken
 from mflib.text import first_line, message
 
@@ -98,6 +98,10 @@ def _parser() -> argparse.ArgumentParser:
     verify.set_defaults(command=_verify)
     verify.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the random problems")
     verify.add_argument("--json", type=Path, metavar="FILE", help="write all findings there")
+
+    data = commands.add_parser("data", help="list the ratings that are known by name, or fetch some")
+    data.set_defaults(command=_data)
+    data.add_argument("name", nargs="?", metavar="NAME", help="by default, list the names and where they are")
 
     doctor = commands.add_parser("doctor", help="is everything as it has to be, and if not, what to do")
     doctor.set_defaults(command=_doctor)
@@ -229,6 +233,21 @@ def _compare(given: argparse.Namespace) -> int:
     if comparison.obstacles and not comparison.ranked:
         differs = ", ".join(dict.fromkeys(one.partition(":")[0] for one in comparison.obstacles))
         raise InputError(f"not comparable ({differs}); --anyway ranks them all the same")
+    return HELD
+
+
+def _data(given: argparse.Namespace) -> int:
+    from mflib import movielens, text
+
+    if given.name is None:
+        print(text.table(movielens.table(), right={1, 2, 3}))
+        return HELD
+    if given.name not in movielens.EDITIONS:
+        raise InputError(f"{given.name}: no such data{nearest(given.name, movielens.EDITIONS)}")
+    try:
+        print(movielens.movielens_file(given.name).absolute())
+    except ValueError as error:  # MFLIB_MOVIELENS_URL
+        raise InputError(str(error)) from None
     return HELD
 
 

@@ -1,13 +1,14 @@
 """Ratings to work with: the lecture's toy, planted low-rank ratings whose truth is known, and MovieLens."""
 
-import os
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from mflib import checks, columns, readers
+from mflib import checks, columns
+from mflib.movielens import MovieLens, movielens, movielens_file
 from mflib.ratings import Ratings
+
+__all__ = ["MovieLens", "Planted", "Toy", "movielens", "movielens_file", "planted", "toy"]
 
 
 class Toy(NamedTuple):
@@ -25,14 +26,6 @@ class Planted(NamedTuple):
     ratings: Ratings
     U: np.ndarray
     V: np.ndarray
-
-
-class MovieLens(NamedTuple):
-    """Real ratings; `titles` maps an item label to its title and is empty where the source has none."""
-
-    ratings: Ratings
-    titles: dict
-    source: Path
 
 
 def toy():
@@ -176,84 +169,3 @@ def _first_drawn(weights, seen, missing, rng):
             times, cells = times[earliest], cells[earliest]
             latest = times.max()
     return cells[np.argpartition(times, missing - 1)[:missing]]
-
-
-# Where data is kept if MFLIB_DATA does not say so: data/ beside the package, which git ignores.
-DATA = Path(__file__).resolve().parents[1] / "data"
-
-# What a folder of MovieLens holds: the file of ratings, its layout, the file of titles and how to read it.
-_LAYOUTS = {
-    "ratings.csv": (None, "movies.csv"),
-    "u.data": (readers.U_DATA, "u.item"),
-    "ratings.dat": (readers.DOUBLE_COLON, "movies.dat"),
-}
-
-
-def movielens(path=None):
-    """MovieLens ratings from a folder or file that is already on this machine, titles included.
-
-    Parameters
-    ----------
-    path : str or path, optional
-        A folder with `ratings.csv`, `u.data` or `ratings.dat` (or the file itself), absolute, relative to the
-        working folder, or below the folder of data: `MFLIB_DATA`, else `data/` of the checkout. By default
-        `ml-latest-small`, or what the folder of data itself holds.
-
-    Returns
-    -------
-    MovieLens
-        (ratings, titles, source): ratings with MovieLens' ids as labels and the time of each in seconds since
-        1970, titles by item label, and the file that was read.
-
-    Raises
-    ------
-    FileNotFoundError
-        Where no such file is found; the message says which file to put where.
-    ValueError
-        Where a line is no rating; the message names it.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> _ = (folder / "ratings.csv").write_text("userId,movieId,rating,timestamp\\n1,31,2.5,1260759144\\n")
-    >>> _ = (folder / "movies.csv").write_text("movieId,title,genres\\n31,Dangerous Minds (1995),Drama\\n")
-    >>> ratings, titles, source = movielens(folder)
-    >>> ratings.n_ratings, titles
-    (1, {31: 'Dangerous Minds (1995)'})
-    """
-    source = movielens_file(path)
-    layout, titles_name = _LAYOUTS.get(source.name, (None, "movies.csv"))
-    ratings = Ratings.from_table(readers.read_csv(source, "userId", "movieId", "rating", "timestamp", layout))
-    titles = source.with_name(titles_name)
-    return MovieLens(ratings, readers.read_titles(titles) if titles.exists() else {}, source)
-
-
-def movielens_file(path=None):
-    """The file of ratings that `movielens(path)` reads.
-
-    Raises
-    ------
-    FileNotFoundError
-        Where there is none; the message says where it was looked for, and what to do.
-    """
-    folder = Path(os.environ.get("MFLIB_DATA") or DATA)
-    wanted = Path("ml-latest-small" if path is None else path)
-    places = [wanted, folder / wanted]
-    if path is None or wanted.name == folder.name:
-        places.append(folder)
-    for place in places:
-        if place.is_file():
-            return place
-        for name in _LAYOUTS:
-            if (place / name).is_file():
-                return place / name
-    looked = ", ".join(dict.fromkeys(str(place.absolute()) for place in places))
-    if wanted.suffix in (".csv", ".data", ".dat"):
-        raise FileNotFoundError(f"no such file of ratings: {looked}")
-    target = (folder / wanted).absolute()
-    raise FileNotFoundError(
-        f"no MovieLens ratings found in {looked}: unpack {wanted.name}.zip "
-        f"(grouplens.org/datasets/movielens) so that {target} holds one of {', '.join(_LAYOUTS)}, "
-        f"or set MFLIB_DATA to another folder that holds {wanted.name}"
-    )

@@ -71,6 +71,15 @@ class Project:
         return {run.info.run_name: run for run in found}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def without_network(tmp_path_factory):
+    """No test reads the cache of the user, or asks for data elsewhere than of a server of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MFLIB_CACHE", str(tmp_path_factory.mktemp("cache") / "mflib"))
+        patch.setenv("MFLIB_MOVIELENS_URL", "http://127.0.0.1:1")
+        yield
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Project:
     """An empty project, which is the root and the working folder also of this process."""

@@ -12,10 +12,13 @@ from operators import Mutant
 
 # The compiled loops are not among them: each mutant would be compiled for a minute.
 MODULES = {
+    "elementwise": "test_dense.py",
     "dense": "test_dense.py",
     "sparse": "test_sparse.py",
     "sparse_numba": "test_sparse.py",
     "sparse_numpy": "test_sparse.py",
+    "objective": "test_objective.py",
+    "quartic": "test_quartic.py",
     "descent": "test_descent.py",
 }
 LEDGER = "tests/test_verify_ledger.py::test_every_equation_of_the_lecture_holds"

@@ -517,6 +517,8 @@ def best_items(turn, U, V, users, starts, seen, width, items, scores):
 
 # Rows of the other factor that are gathered before their products are added: they stay in the cache.
 GATHERED = 64
+# Times the rounding of a pivot.
+DAMPING = 4
 # Vectors of their products that stay in the 32 registers.
 TILE = 24
 
@@ -546,18 +548,22 @@ def _add_products(gathered, n_rows, normal, width, height):
 
 
 @numba.njit(inline="always")
+def _damping(normal, n):
+    """What is added to the diagonal so that rounding does not drown its smallest pivot."""
+    trace = normal.dtype.type(0)
+    for r in range(n):
+        trace += normal[r, r]
+    return normal.dtype.type(DAMPING * np.finfo(normal.dtype).eps) * trace
+
+
+@numba.njit(inline="always")
 def _solve(normal, right, n, width, solution):
     """Solve normal · solution = right for n unknowns by elimination; normal and right are overwritten.
 
-    The matrix is symmetric without negative eigenvalues. An unknown that the others determine already is
-    left at zero.
+    The matrix is symmetric without negative eigenvalues. Where a pivot is zero, so is the unknown.
     """
-    store_row(solution, ZERO, zero_row(solution, width))
     for c in range(n):
-        solution[ZERO, c] = normal[c, c]
-    rounding = np.finfo(normal.dtype).eps * n
-    for c in range(n):
-        if not normal[c, c] > rounding * solution[ZERO, c]:
+        if not normal[c, c] > 0:
             normal[c, c] = 0
             continue
         row = load_row(normal, c, width)
@@ -573,11 +579,40 @@ def _solve(normal, right, n, width, solution):
             solution[ZERO, c] = (right[ZERO, c] - known) / normal[c, c]
 
 
+@numba.njit(inline="always")
+def _step_by_ratings(a, gathered, errors, n_ratings, ridge, width, normal, right, solution):
+    """The step of a row with fewer ratings than factors: one equation a rating.
+
+    Bᵀ (B Bᵀ + (ridge + damping) I)⁻¹ (Δ + pull B a) − pull a, where pull = ridge / (ridge + damping).
+    """
+    number = normal.dtype.type
+    for s in range(n_ratings):
+        store_row(normal, s, zero_row(normal, width))
+    for s in range(n_ratings):
+        b = load_row(gathered, s, width)
+        for t in range(s + ONE):
+            (product,) = inner_products(b, (load_row(gathered, t, width),))
+            normal[s, t] = normal[t, s] = product
+    total = ridge + _damping(normal, n_ratings)
+    pull = ridge / total if total > 0 else number(0)
+    for s in range(n_ratings):
+        (y,) = inner_products(load_row(gathered, s, width), (a,))
+        normal[s, s] += total
+        right[ZERO, s] = errors[s] + pull * y
+    _solve(normal, right, n_ratings, width, solution)
+    step = add_multiple(zero_row(gathered, width), -pull, a)
+    for s in range(n_ratings):
+        step = add_multiple(step, solution[ZERO, s], load_row(gathered, s, width))
+    return step
+
+
 @compiled(nogil=True)
 def block_steps(turn, n_chunks, starts, columns, values, A, B, ridge, held, width, height, steps):
     """For each row a of A the step p with the least Σ_j (y_j − (a + p) · b_j)² + ridge ‖a + p‖².
 
-    A thread does all rows whose first rating is in its chunk.
+    It is found from normal equations (BᵀB + ridge I) p = Bᵀ Δ − ridge a, k of them; where fewer, one a
+    rating. A multiple of the identity as small as rounding, the damping, is added to them: a step that the
+    ratings do not determine stays short. A thread does all rows whose first rating is in its chunk.
 
     Parameters
     ----------
@@ -605,36 +640,24 @@ def block_steps(turn, n_chunks, starts, columns, values, A, B, ridge, held, widt
         if chunk == n_chunks - 1:
             after = np.uint64(len(A))  # rows without ratings may stand at the end
         for i in range(first, after):
-            a, n_ratings, weight = load_row(A, i, width), starts[i + ONE] - starts[i], number(ridge[i])
-            if TWO * n_ratings < k and weight > 0:
-                # fewer ratings than factors: p = Bᵀ (B Bᵀ + ridge)⁻¹ y − a
-                _gather(a, B, columns, values, starts[i], starts[i + ONE], held, width, gathered, errors)
-                for s in range(n_ratings):
-                    b = load_row(gathered, s, width)
-                    store_row(normal, s, zero_row(normal, width))
-                    for t in range(s + ONE):
-                        (product,) = inner_products(b, (load_row(gathered, t, width),))
-                        normal[s, t] = normal[t, s] = product
-                    normal[s, s] += weight
-                    (y,) = inner_products(b, (a,))
-                    right[ZERO, s] = errors[s] + y
-                _solve(normal, right, n_ratings, width, solution)
-                step = add_multiple(zero_row(A, width), number(-1), a)
-                for s in range(n_ratings):
-                    step = add_multiple(step, solution[ZERO, s], load_row(gathered, s, width))
+            a, p, stop = load_row(A, i, width), starts[i], starts[i + ONE]
+            if TWO * (stop - p) < k:
+                _gather(a, B, columns, values, p, stop, held, width, gathered, errors)
+                step = _step_by_ratings(
+                    a, gathered, errors, stop - p, number(ridge[i]), width, normal, right, solution
+                )
             else:
-                # p = (BᵀB + ridge)⁻¹ (Bᵀ Δ − ridge a)
                 for r in range(lanes):
                     store_row(normal, r, zero_row(normal, width))
-                total = add_multiple(zero_row(A, width), -weight, a)
-                p = starts[i]
-                while p < starts[i + ONE]:
-                    end = min(p + np.uint64(GATHERED), starts[i + ONE])
+                total = add_multiple(zero_row(A, width), -number(ridge[i]), a)
+                while p < stop:
+                    end = min(p + np.uint64(GATHERED), stop)
                     _gather(a, B, columns, values, p, end, held, width, gathered, errors)
                     for t in range(end - p):
                         total = add_multiple(total, errors[t], load_row(gathered, t, width))
                     _add_products(gathered, end - p, normal, width, height)
                     p = end
+                weight = number(ridge[i]) + _damping(normal, k)
                 for r in range(k):
                     normal[r, r] += weight
                 store_row(right, ZERO, total)
@@ -646,3 +669,18 @@ def block_steps(turn, n_chunks, starts, columns, values, A, B, ridge, held, widt
             if held >= 0:
                 steps[i, held] = 0
         chunk = take_turn(turn)
+
+
+# Entries of an array that one thread takes at a time.
+ENTRIES = 1 << 17
+
+
+@compiled(nogil=True)
+def combine(turn, a, x, b, y, total):
+    """Let `total` be a x + b y, entry by entry; all of one length, and `total` may be x or y itself."""
+    n = np.uint64(len(total))
+    start = np.uint64(take_turn(turn)) * np.uint64(ENTRIES)
+    while start < n:
+        for t in range(start, min(start + np.uint64(ENTRIES), n)):
+            total[t] = a * x[t] + b * y[t]
+        start = np.uint64(take_turn(turn)) * np.uint64(ENTRIES)

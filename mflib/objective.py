@@ -130,7 +130,16 @@ class Objective:
         -------
         scalar
         """
-        return self.loss(U, V) + self._penalty((U, U), (V, V))
+        return self.loss(U, V) + self.penalty(U, V)
+
+    def penalty(self, U, V):
+        """The penalty J − E (E16), summed in float64; parameters as for `loss`.
+
+        Returns
+        -------
+        scalar
+        """
+        return self._penalty((U, U), (V, V))
 
     def evaluate(self, U, V):
         """Loss (E04), objective (E16) and its gradients (E17), which are 0 in the columns held at 1 (E18).
@@ -155,7 +164,7 @@ class Objective:
         if self.biases:
             grad_U, grad_V = gradients
             grad_U[:, -1], grad_V[:, -2] = zero(grad_U), zero(grad_V)
-        return E, E + self._penalty((U, U), (V, V)), *gradients
+        return E, E + self.penalty(U, V), *gradients
 
     def along(self, U, V, P, Q):
         """The objective along a line (E19): the coefficients of J(U + t P, V + t Q), a polynomial in t.

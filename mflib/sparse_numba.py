@@ -40,19 +40,17 @@ def line(ratings, U, V, P, Q):
     return np.add.accumulate(sums)[-1] / ratings.n_ratings
 
 
-def block_step(ratings, U, V, ridge, held, of):
-    """Rows of normal equations, each solved by one thread."""
+def block_step(ratings, U, V, of, ridge, held):
+    """The normal equations of each row, solved by one thread."""
+    A, B, order = U, V, (ratings.user_starts, ratings.items, ratings.values)
     if of == "V":
-        U, V = V, U
-        order = ratings.item_starts, ratings.users_by_item, ratings.values_by_item
-    else:
-        order = ratings.user_starts, ratings.items, ratings.values
+        A, B, order = V, U, (ratings.item_starts, ratings.users_by_item, ratings.values_by_item)
     starts, columns, values = order
-    steps, n_chunks = np.empty_like(U), -(-len(values) // kernels.CHUNK)
-    width = _width(U)
-    height = (0,) * next(h for h in (8, 4, 2, 1) if h * len(width) <= kernels.TILE or h == 1)
-    rows = _unsigned(starts), _unsigned(columns), values, _frozen(U), _frozen(V), _frozen(ridge)
-    share_out(kernels.block_steps, n_chunks, n_chunks, *rows, held, width, height, steps)
+    steps, n_chunks = np.empty_like(A), -(-len(values) // kernels.CHUNK)
+    width = _width(A)
+    height = next(h for h in (8, 4, 2, 1) if h * len(width) <= kernels.TILE or h == 1)
+    rows = _unsigned(starts), _unsigned(columns), values, _frozen(A), _frozen(B), _frozen(ridge)
+    share_out(kernels.block_steps, n_chunks, n_chunks, *rows, held, width, (0,) * height, steps)
     return steps
 
 
@@ -76,6 +74,14 @@ def top_n(U, V, users, n, seen):
         scores,
     )
     return items, scores
+
+
+def combine(a, X, b, Y, out):
+    """The sum a X + b Y in one pass over them."""
+    number, n_chunks = X.dtype.type, -(-X.size // kernels.ENTRIES)
+    x, y = _frozen(X.reshape(-1)), _frozen(Y.reshape(-1))
+    share_out(kernels.combine, n_chunks, number(a), x, number(b), y, out.reshape(-1))
+    return out
 
 
 def _pass(order, A, B, want_gradient=True):

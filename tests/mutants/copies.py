@@ -21,7 +21,7 @@ MODULES = {
     "quartic": "test_quartic.py",
     "descent": "test_descent.py",
 }
-LEDGER = "tests/test_verify_ledger.py::test_every_equation_of_the_lecture_holds"
+LEDGER = "tests/test_verify_ledger.py::test_every_equation_holds"
 
 
 class Copy:

@@ -91,6 +91,43 @@ def walks(
     return figure
 
 
+def line_search(
+    coefficients: np.ndarray, best: float, measured: Mapping[float, float], ylabel: str
+) -> Figure:
+    """The loss along a line: the polynomial, its minimum, and the loss as measured at some points.
+
+    Parameters
+    ----------
+    coefficients : ndarray, shape (5,)
+        Of 1, t, t², t³ and t⁴.
+    best : float
+        The t of the minimum.
+    measured : mapping of float to float
+        t → the loss there.
+    ylabel : str
+
+    Returns
+    -------
+    Figure
+
+    Examples
+    --------
+    >>> line_search(np.array([16, -16, -4, 4, 1]), 1.24, {0.0: 16.0, 2.0: 16.0}, "E").axes[0].get_xlabel()
+    'step t'
+    """
+    figure, axes = plt.subplots()
+    ends = np.array([0.0, best, *measured])
+    t = np.linspace(ends.min(), ends.max(), 201)
+    polynomial = np.polynomial.Polynomial(coefficients)
+    axes.plot(t, polynomial(t), color=BLUE, label="polynomial of degree 4")
+    axes.plot(measured.keys(), measured.values(), "o", color=ORANGE, label="loss as measured")
+    axes.plot(0, polynomial(0), "s", color=VERMILION, markersize=8, label="start")
+    axes.plot(best, polynomial(best), "*", color=INK, markersize=14, label="exact step")
+    axes.set(xlabel="step t", ylabel=ylabel)
+    figure.legend(loc="outside right upper")
+    return figure
+
+
 def learning_rates(rates: np.ndarray, losses: np.ndarray, start: float, limit: float) -> Figure:
     """The loss that descents end with over their learning rates, and the limit that theory sets.
 

@@ -91,19 +91,15 @@ def walks(
     return figure
 
 
-def line_search(
-    coefficients: np.ndarray, best: float, measured: Mapping[float, float], ylabel: str
+def line_searches(
+    lines: Mapping[str, tuple[np.ndarray, float, Mapping[float, float]]], ylabel: str
 ) -> Figure:
-    """The loss along a line: the polynomial, its minimum, and the loss as measured at some points.
+    """The loss along lines, a panel for each: the polynomial, its minimum, and the loss as measured.
 
     Parameters
     ----------
-    coefficients : ndarray, shape (5,)
-        Of 1, t, t², t³ and t⁴.
-    best : float
-        The t of the minimum.
-    measured : mapping of float to float
-        t → the loss there.
+    lines : mapping of str to tuple
+        Title → (coefficients of 1, t, t², t³ and t⁴; the t of the minimum; t → the loss measured there).
     ylabel : str
 
     Returns
@@ -112,19 +108,20 @@ def line_search(
 
     Examples
     --------
-    >>> line_search(np.array([16, -16, -4, 4, 1]), 1.24, {0.0: 16.0, 2.0: 16.0}, "E").axes[0].get_xlabel()
+    >>> line = np.array([16, -16, -4, 4, 1]), 1.24, {0.0: 16.0, 2.0: 16.0}
+    >>> line_searches({"downhill": line}, "E").axes[0].get_xlabel()
     'step t'
     """
-    figure, axes = plt.subplots()
-    ends = np.array([0.0, best, *measured])
-    t = np.linspace(ends.min(), ends.max(), 201)
-    polynomial = np.polynomial.Polynomial(coefficients)
-    axes.plot(t, polynomial(t), color=BLUE, label="polynomial of degree 4")
-    axes.plot(measured.keys(), measured.values(), "o", color=ORANGE, label="loss as measured")
-    axes.plot(0, polynomial(0), "s", color=VERMILION, markersize=8, label="start")
-    axes.plot(best, polynomial(best), "*", color=INK, markersize=14, label="exact step")
-    axes.set(xlabel="step t", ylabel=ylabel)
-    figure.legend(loc="outside right upper")
+    figure, row = plt.subplots(1, len(lines), figsize=(8, 3.2), squeeze=False)
+    for axes, (title, (coefficients, best, measured)) in zip(row[0], lines.items(), strict=True):
+        t = np.linspace(min(0.0, *measured), max(best, *measured), 201)
+        polynomial = np.polynomial.Polynomial(coefficients)
+        axes.plot(t, polynomial(t), color=BLUE, label="polynomial of degree 4")
+        axes.plot(measured.keys(), measured.values(), "o", color=ORANGE, label="loss as measured")
+        axes.plot(0, polynomial(0), "s", color=VERMILION, markersize=8, label="start")
+        axes.plot(best, polynomial(best), "*", color=INK, markersize=14, label="exact step")
+        axes.set(xlabel="step t", ylabel=ylabel if axes is row[0, 0] else "", title=title)
+    figure.legend(*row[0, 0].get_legend_handles_labels(), loc="outside right upper")
     return figure
 
 

@@ -40,7 +40,6 @@ def test_all_equations_hold_and_the_last_line_says_so(tmp_path):
         ("kernels", "losses[chunk] = loss", "losses[chunk] = 1.001 * loss", SPARSE_LOSS),
         ("sparse_numba", "type(-2 /", "type(-2.002 /", {"E09", "E11", "E13", "E14", "E15", *MODEL}),
         ("objective", "return self.reg * total", "return 1.001 * self.reg * total", {"E16", *MODEL, "E19"}),
-        ("objective", "(2 * self.reg *", "(2.002 * self.reg *", MODEL),
         ("sparse_numba", "np.add.accumulate(sums)[-1]", "1.001 * np.add.accumulate(sums)[-1]", {"E19"}),
     ],
 )  # fmt: skip

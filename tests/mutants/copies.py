@@ -14,6 +14,10 @@ from operators import Mutant
 MODULES = {
     "elementwise": "test_dense.py",
     "dense": "test_dense.py",
+    "elementwise": "test_dense.py",
+    "quartic": "test_quartic.py",
+    "objective": "test_objective.py",
+    "rules": "test_rules.py",
     "sparse": "test_sparse.py",
     "sparse_numba": "test_sparse.py",
     "sparse_numpy": "test_sparse.py",

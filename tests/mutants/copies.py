@@ -12,7 +12,6 @@ from operators import Mutant
 
 # The compiled loops are not among them: each mutant would be compiled for a minute.
 MODULES = {
-    "elementwise": "test_dense.py",
     "dense": "test_dense.py",
     "elementwise": "test_dense.py",
     "quartic": "test_quartic.py",
@@ -21,8 +20,6 @@ MODULES = {
     "sparse": "test_sparse.py",
     "sparse_numba": "test_sparse.py",
     "sparse_numpy": "test_sparse.py",
-    "objective": "test_objective.py",
-    "quartic": "test_quartic.py",
     "descent": "test_descent.py",
 }
 LEDGER = "tests/test_verify_ledger.py::test_every_equation_holds"

@@ -2,9 +2,12 @@
 
 import itertools
 import math
+from fractions import Fraction
 
 # Newton's steps in an interval: a triple root, the worst, takes some sixty.
 MOST_STEPS = 500
+# Roots so far apart are looked for one by one: in units of the nearest, the cube of the ratio would be 1e180.
+FAR = 1e60
 
 
 def line_minimum(coefficients):
@@ -28,10 +31,10 @@ def line_minimum(coefficients):
 
     Notes
     -----
-    t is measured in units of the steepest of the lengths (c₁/2c₂), (c₁/3c₃)^½ and (c₁/4c₄)^⅓, which leaves a
-    cubic with coefficients between −1 and 1, whatever the scales of J and t. It is cut where it turns; each
-    monotone piece that rises through 0 holds one minimum, found by Newton's method kept within its bracket.
-    No complex root can look like a real one. Some microseconds.
+    In units of t in which the cubic J' has coefficients between −1 and 1, whatever the scales of J and t, it
+    is cut where it turns; each monotone piece that rises through 0 holds one minimum, found by Newton's
+    method kept within its bracket. So no complex root can look like a real one. Values of J are compared in
+    rational arithmetic, which neither overflows nor rounds. Some 50 microseconds.
 
     Examples
     --------
@@ -45,38 +48,63 @@ def line_minimum(coefficients):
     c0, c1, c2, c3, c4 = (float(c) for c in coefficients)
     if not (c1 < 0 and all(map(math.isfinite, (c0, c1, c2, c3, c4)))):
         return 0.0
-    # |c₁| (−1 + (r₂ t) ± (r₃ t)² ± (r₄ t)³) is the derivative: the r are inverse lengths.
-    rates = (
-        abs(c2) / -c1 * 2,
-        math.sqrt(abs(c3)) / math.sqrt(-c1) * math.sqrt(3),
-        math.cbrt(c4) / math.cbrt(-c1) * math.cbrt(4),
-    )
-    unit = max(rates[0], rates[1], abs(rates[2]))
-    if not 0 < unit < math.inf:
+    minima = _minima((c1 / 4, c2 / 2, c3 / 4 * 3, c4))
+    exact = [Fraction(c) for c in (c4, c3, c2, c1, c0)]
+
+    def J(t):
+        total, t = Fraction(0), Fraction(t)
+        for c in exact:
+            total = total * t + c
+        return total
+
+    best = min(minima, key=J) if len(minima) > 1 else sum(minima)
+    return best if best and J(best) <= math.nextafter(c0, -math.inf) else 0.0
+
+
+def _minima(slope):
+    """The t > 0 where a cubic, given by its coefficients, rises through 0."""
+    present = [power for power, c in enumerate(slope) if c]
+    if len(present) < 2:
+        return []
+    first, last = present[0], present[-1]
+    # Where the constant and another term are of one size there is the nearest root, if any; and the farthest
+    # where the leading term and another one are.
+    near = min(_balance(slope, first, power) for power in present[1:])
+    far = max(_balance(slope, power, last) for power in present[:-1])
+    measures = [(near, first)] if far <= FAR * near else [(near, first), (far, last)]
+    found = []
+    for unit, reference in measures:
+        if 0 < unit < math.inf:
+            roots = _rising_roots(*(_in_units(slope, power, unit, reference) for power in range(4)))
+            found += [x * unit for x in roots if 0 < x * unit < math.inf]
+    return found
+
+
+def _balance(slope, low, high):
+    """The t where two terms of the cubic are of one size."""
+    root = (None, float, math.sqrt, math.cbrt)[high - low]
+    return root(abs(slope[low])) / root(abs(slope[high]))
+
+
+def _in_units(slope, power, unit, reference):
+    """The coefficient of (t/unit)^power, divided by the size of the reference's: at most 1."""
+    if not slope[power]:
         return 0.0
-    linear = math.copysign(rates[0] / unit, c2)
-    square = math.copysign((rates[1] / unit) ** 2, c3)
-    cube = (rates[2] / unit) ** 3
-
-    def gain(x):
-        """J(x / unit) − c₀ in units of |c₁| / unit."""
-        return x * (-1 + x * (linear / 2 + x * (square / 3 + x * cube / 4)))
-
-    minima = _rising_roots(linear, square, cube)
-    if not minima:
-        return 0.0
-    best = min(minima, key=gain)
-    t = best / unit
-    return t if math.isfinite(t) and c0 + gain(best) * (-c1 / unit) < c0 else 0.0
+    size = 1.0
+    if power > reference:
+        size = (unit / _balance(slope, reference, power)) ** (power - reference)
+    if power < reference:
+        size = (_balance(slope, power, reference) / unit) ** (reference - power)
+    return math.copysign(size, slope[power])
 
 
-def _rising_roots(linear, square, cube):
-    """The x > 0 where −1 + linear x + square x² + cube x³ rises through 0, at most two."""
+def _rising_roots(constant, linear, square, cube):
+    """The x > 0 where a cubic rises through 0, at most two."""
 
     def value(x):
-        return -1 + x * (linear + x * (square + x * cube))
+        return constant + x * (linear + x * (square + x * cube))
 
-    def slope(x):
+    def rise(x):
         return linear + x * (2 * square + 3 * x * cube)
 
     ends = [0.0, *_turns(linear, square, cube)]
@@ -86,7 +114,7 @@ def _rising_roots(linear, square, cube):
             last *= 2
         ends.append(last)
     pieces = itertools.pairwise(ends)
-    return [_root(value, slope, low, high) for low, high in pieces if value(low) < 0 <= value(high)]
+    return [_root(value, rise, low, high) for low, high in pieces if value(low) < 0 <= value(high)]
 
 
 def _turns(linear, square, cube):
@@ -101,16 +129,16 @@ def _turns(linear, square, cube):
     return sorted(x for x in roots if 0 < x < math.inf)
 
 
-def _root(value, slope, low, high):
+def _root(value, rise, low, high):
     """The root of a rising function between low, where it is below 0, and high, by Newton's method."""
     x = high
     for _ in range(MOST_STEPS):
-        height, rise = value(x), slope(x)
+        height, slope = value(x), rise(x)
         if height < 0:
             low = x
         else:
             high = x
-        step = height / rise if rise > 0 else math.inf
+        step = height / slope if slope > 0 else math.inf
         following = x - step if low < x - step < high else low + (high - low) / 2
         if abs(step) <= math.ulp(x) or following == x:
             break

@@ -268,3 +268,43 @@ def test_factors_that_do_not_fit_are_refused(of):
         of(np.ones((2, 1)), np.ones((2, 2)))
     with pytest.raises(TypeError, match="U must be a NumPy array, got list"):
         of([[1.0]], np.ones((2, 1)))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("sparse", "wide")])
+def test_the_loss_along_a_line_is_a_polynomial_of_degree_4(kind):
+    """With ==, at six points: one more than settles it."""
+    p, q = exact(kind), exact(kind, seed=3)
+    c = dense.line(*p, q.U, q.V)
+    assert {type(entry) for entry in c} == {Fraction}
+    for t in map(Fraction, (-2, -1, 0, "1/2", 1, 3)):
+        moved = p._replace(U=p.U + t * q.U, V=p.V + t * q.V)
+        assert sum(c[power] * t**power for power in range(5)) == dense.loss(*moved)
+
+
+@pytest.mark.parametrize("hidden", [np.nan, np.inf, 1e300])
+def test_hidden_ratings_never_matter_along_a_line(hidden):
+    p, q = problem("small"), problem("small", seed=3)
+    filled = np.where(p.R == 1, p.Y, hidden)
+    np.testing.assert_equal(dense.line(filled, *p[1:], q.U, q.V), dense.line(*p, q.U, q.V))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
+def test_loss_and_gradients_and_the_line_are_of_the_kind_of_their_arguments(dtype):
+    p = problem("small", dtype)
+    E, *gradients = dense.loss_and_gradients(*p)
+    assert E == dense.loss(*p)
+    np.testing.assert_equal(tuple(gradients), dense.gradients(*p))
+    assert {array.dtype for array in (E, *gradients, dense.line(*p, *gradients))} == {np.dtype(dtype)}
+
+
+@pytest.mark.parametrize(
+    ("P", "Q", "message"),
+    [
+        (np.ones((3, 1)), np.ones((2, 1)), r"P must have one row for each of the 2 users .* \(3, 1\)"),
+        (np.ones((2, 1)), np.ones((2, 3)), r"P and Q must have the same number of factors"),
+        (np.ones((2, 3)), np.ones((2, 3)), r"P and Q must be of the shapes of U and V, got P \(2, 3\) and U"),
+    ],
+)
+def test_a_direction_that_does_not_fit_is_refused(P, Q, message):
+    with pytest.raises(ValueError, match=message):
+        dense.line(*HAND, P, Q)

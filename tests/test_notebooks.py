@@ -147,7 +147,7 @@ def test_it_links_back_and_on(path, notebook):
     assert [name for name in neighbours if f"({name})" not in top] == []
 
 
-DERIVED_IN = {"01": range(1, 5), "02": range(5, 12), "03": range(12, 16), "04": (5, 9, 11)}
+DERIVED_IN = {"01": range(1, 5), "02": range(5, 12), "03": range(12, 16), "04": (5, 9, 11, 19)}
 
 
 @pytest.mark.parametrize(("number", "equations"), DERIVED_IN.items(), ids=DERIVED_IN)

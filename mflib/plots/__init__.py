@@ -4,7 +4,7 @@ Never imported by `mflib` itself: computing needs no matplotlib. A notebook call
 the cell of a picture with `plt.show()`.
 """
 
-from mflib.plots.descent import agreement, learning_rates, tangent, walks
+from mflib.plots.descent import agreement, learning_rates, line_searches, tangent, walks
 from mflib.plots.grid import Panel, matrices, matrix
 from mflib.plots.heat import heat_map
 from mflib.plots.lines import curves
@@ -47,6 +47,7 @@ __all__ = [
     "instructions",
     "item_map",
     "learning_rates",
+    "line_searches",
     "matrices",
     "matrix",
     "ratings_overview",

@@ -91,6 +91,40 @@ def walks(
     return figure
 
 
+def line_searches(
+    lines: Mapping[str, tuple[np.ndarray, float, Mapping[float, float]]], ylabel: str
+) -> Figure:
+    """The loss along lines, a panel for each: the polynomial, its minimum, and the loss as measured.
+
+    Parameters
+    ----------
+    lines : mapping of str to tuple
+        Title → (coefficients of 1, t, t², t³ and t⁴; the t of the minimum; t → the loss measured there).
+    ylabel : str
+
+    Returns
+    -------
+    Figure
+
+    Examples
+    --------
+    >>> line = np.array([16, -16, -4, 4, 1]), 1.24, {0.0: 16.0, 2.0: 16.0}
+    >>> line_searches({"downhill": line}, "E").axes[0].get_xlabel()
+    'step t'
+    """
+    figure, row = plt.subplots(1, len(lines), figsize=(8, 3.2), squeeze=False)
+    for axes, (title, (coefficients, best, measured)) in zip(row[0], lines.items(), strict=True):
+        t = np.linspace(min(0.0, *measured), max(best, *measured), 201)
+        polynomial = np.polynomial.Polynomial(coefficients)
+        axes.plot(t, polynomial(t), color=BLUE, label="polynomial of degree 4")
+        axes.plot(measured.keys(), measured.values(), "o", color=ORANGE, label="loss as measured")
+        axes.plot(0, polynomial(0), "s", color=VERMILION, markersize=8, label="start")
+        axes.plot(best, polynomial(best), "*", color=INK, markersize=14, label="exact step")
+        axes.set(xlabel="step t", ylabel=ylabel if axes is row[0, 0] else "", title=title)
+    figure.legend(*row[0, 0].get_legend_handles_labels(), loc="outside right upper")
+    return figure
+
+
 def learning_rates(rates: np.ndarray, losses: np.ndarray, start: float, limit: float) -> Figure:
     """The loss that descents end with over their learning rates, and the limit that theory sets.
 

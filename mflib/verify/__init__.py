@@ -6,8 +6,9 @@ versions that a person could write.
 """
 
 from mflib.verify.differences import complex_step, derivative, exact_derivative
+from mflib.verify.equation import Equation
 from mflib.verify.gradient import Entry, GradientError, Report, check_gradient
-from mflib.verify.ledger import LEDGER, Equation
+from mflib.verify.ledger import LEDGER
 from mflib.verify.report import FALSE_PASS_IN_WORDS, as_json, metrics, rows
 from mflib.verify.verdict import IDS, Verdict, check, check_all
 from mflib.verify.workbench import Workbench

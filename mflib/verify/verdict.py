@@ -86,7 +86,7 @@ def check(id: str, seed: int = 0, bench: Workbench | None = None) -> Verdict:
     Parameters
     ----------
     id : str
-        "E01" to "E15".
+        "E01" to "E19".
     seed : int
         Of the random problems.
     bench : Workbench, optional

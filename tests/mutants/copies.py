@@ -22,7 +22,7 @@ MODULES = {
     "sparse_numpy": "test_sparse.py",
     "descent": "test_descent.py",
 }
-LEDGER = "tests/test_verify_ledger.py::test_every_equation_of_the_lecture_holds"
+LEDGER = "tests/test_verify_ledger.py::test_every_equation_holds"
 
 
 class Copy:

@@ -1,6 +1,6 @@
 """Matrix factorization by gradient descent: the lecture, executable, proved, fast and reproducible."""
 
-from mflib import datasets, dense, metrics
+from mflib import datasets, dense, evaluation, metrics, splits
 from mflib.descent import Descent, DivergenceError, descend, random_factors
 from mflib.ratings import Ratings
 from mflib.sparse import gradients, loss, loss_and_gradients, predict_pairs, top_n
@@ -11,10 +11,12 @@ __version__ = "0.1.0"
 __all__ = [
     "Descent",
     "DivergenceError",
+    "Factorization",
     "Ratings",
     "datasets",
     "dense",
     "descend",
+    "evaluation",
     "get_num_threads",
     "gradients",
     "loss",
@@ -23,5 +25,19 @@ __all__ = [
     "predict_pairs",
     "random_factors",
     "set_num_threads",
+    "splits",
     "top_n",
 ]
+
+
+def __getattr__(name):
+    """`Factorization` at its first use: scikit-learn takes a second to import."""
+    if name != "Factorization":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from mflib.model import Factorization
+
+    return Factorization
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -6,7 +6,7 @@ import numbers
 import numpy as np
 
 
-def factors(U, V, shape=None):
+def factors(U, V, shape=None, names=("U", "V")):
     """Check that U and V are matrices with the same number of columns, and rows as `shape` asks.
 
     Parameters
@@ -14,13 +14,16 @@ def factors(U, V, shape=None):
     U, V : ndarray, shapes (n_users, k) and (n_items, k)
     shape : tuple of int, optional
         (n_users, n_items) of the ratings that U and V must fit.
+    names : tuple of str
+        What the caller calls them.
 
     Raises
     ------
     TypeError, ValueError
         Where they do not; the message names the axis that must agree.
     """
-    for name, W in (("U", U), ("V", V)):
+    first, second = names
+    for name, W in ((first, U), (second, V)):
         if not isinstance(W, np.ndarray):
             raise TypeError(f"{name} must be a NumPy array, got {type(W).__name__}: use np.asarray({name})")
         if isinstance(W, np.ma.MaskedArray):
@@ -30,12 +33,16 @@ def factors(U, V, shape=None):
         _numbers(name, W)
     if U.shape[1] != V.shape[1]:
         raise ValueError(
-            f"U and V must have the same number of factors (axis 1), got U {U.shape} and V {V.shape}"
+            f"{first} and {second} must have the same number of factors (axis 1), "
+            f"got {first} {U.shape} and {second} {V.shape}"
         )
     if U.shape[1] == 0:
-        raise ValueError(f"U and V must have at least one factor (axis 1), got U {U.shape} and V {V.shape}")
+        raise ValueError(
+            f"{first} and {second} must have at least one factor (axis 1), "
+            f"got {first} {U.shape} and {second} {V.shape}"
+        )
     if shape is not None:
-        for name, W, rows, what in (("U", U, shape[0], "users"), ("V", V, shape[1], "items")):
+        for name, W, rows, what in ((first, U, shape[0], "users"), (second, V, shape[1], "items")):
             if len(W) != rows:
                 raise ValueError(
                     f"{name} must have one row for each of the {rows} {what} of the ratings (axis 0), "
@@ -43,12 +50,13 @@ def factors(U, V, shape=None):
                 )
 
 
-def float_factors(U, V, shape=None):
+def float_factors(U, V, shape=None, names=("U", "V")):
     """As `factors`, and both float32 or both float64: a silent conversion would be a copy at every call."""
-    factors(U, V, shape)
+    factors(U, V, shape, names)
     if U.dtype != V.dtype or U.dtype not in (np.float32, np.float64):
         raise TypeError(
-            f"U and V must both be float32 or both float64, got {U.dtype} and {V.dtype}: use .astype(...)"
+            f"{names[0]} and {names[1]} must both be float32 or both float64, "
+            f"got {U.dtype} and {V.dtype}: use .astype(...)"
         )
 
 

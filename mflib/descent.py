@@ -1,17 +1,24 @@
-"""Gradient descent on the observed ratings: a loop over a rule (E05, E09, E11)."""
+"""Gradient descent on the observed ratings: a loop over a rule (E05, E09, E11, E19)."""
 
 import time
 from typing import NamedTuple
 
 import numpy as np
 
-from mflib import checks, sparse
+from mflib import checks, rules, sparse
+from mflib.objective import Objective
 
 # The loss may rise for a while (momentum does that); past this multiple it never comes back.
 DIVERGED = 1000
 
 HISTORY = np.dtype(
-    [("iteration", np.int64), ("loss", np.float64), ("validation_rmse", np.float64), ("seconds", np.float64)]
+    [
+        ("iteration", np.int64),
+        ("loss", np.float64),
+        ("objective", np.float64),
+        ("validation_rmse", np.float64),
+        ("seconds", np.float64),
+    ]
 )
 
 
@@ -28,10 +35,11 @@ class Descent(NamedTuple):
     V : ndarray, shape (n_items, k)
         The last factors, or with validation ratings the best ones.
     history : ndarray with the fields of `HISTORY`, shape (iterations run + 1,)
-        `iteration` (0 is the start), `loss` after that many updates, `validation_rmse` (NaN without
-        validation ratings), `seconds` since the start.
+        `iteration` (0 is the start), `loss` E (E04) and `objective` J (E16) after that many updates,
+        `validation_rmse` (NaN without validation ratings), `seconds` since the start.
     stopped_because : str
-        "iterations" (all were run), "patience", "callback" or "interrupted" (Ctrl-C).
+        "iterations" (all were run), "converged" (no step lowers J any more), "patience", "callback" or
+        "interrupted" (Ctrl-C).
     """
 
     U: np.ndarray
@@ -40,7 +48,7 @@ class Descent(NamedTuple):
     stopped_because: str
 
 
-def random_factors(shape, n_factors, seed=0, scale=0.1, mean=0.0, dtype=np.float64):
+def random_factors(shape, n_factors, seed=0, scale=0.1, mean=0.0, biases=False, dtype=np.float64):
     """Random factors to start from: normal entries, placed so that every prediction is about `mean`.
 
     The entries have the standard deviation `scale` and the expectation √(mean / k), so that u_i · v_j is
@@ -57,12 +65,14 @@ def random_factors(shape, n_factors, seed=0, scale=0.1, mean=0.0, dtype=np.float
         Greater than 0: at U = V = 0 the gradient is zero and no descent leaves it.
     mean : float
         In rating points, not negative.
+    biases : bool
+        Append the columns of E18: (b_i, 1) = (0, 1) to U and (1, c_j) = (1, 0) to V.
     dtype : float32 or float64
 
     Returns
     -------
-    U : ndarray, shape (n_users, k)
-    V : ndarray, shape (n_items, k)
+    U : ndarray, shape (n_users, k), or (n_users, k + 2) with biases
+    V : ndarray, shape (n_items, k), or (n_items, k + 2)
 
     Raises
     ------
@@ -82,27 +92,11 @@ def random_factors(shape, n_factors, seed=0, scale=0.1, mean=0.0, dtype=np.float
     shape, dtype = checks.shape(shape), checks.float_dtype("dtype", dtype)
     rng = np.random.default_rng(seed)
     U, V = (np.sqrt(mean / n_factors) + rng.normal(0, scale, (rows, n_factors)) for rows in shape)
+    if biases:
+        U, V = (
+            np.column_stack((W, np.tile(pair, (len(W), 1)))) for W, pair in ((U, (0.0, 1.0)), (V, (1.0, 0.0)))
+        )
     return U.astype(dtype), V.astype(dtype)
-
-
-def plain(learning_rate, momentum):
-    """The rule of the lecture (E05): the step is −η ∂E."""
-    return lambda grad: -learning_rate * grad
-
-
-def heavy_ball(learning_rate, momentum):
-    """Momentum: the velocity is v ← β v − η ∂E from v = 0, and the step is v."""
-    velocity = 0
-
-    def step(grad):
-        nonlocal velocity
-        velocity = momentum * velocity - learning_rate * grad
-        return velocity
-
-    return step
-
-
-RULES = {"plain": plain, "momentum": heavy_ball}
 
 
 def descend(
@@ -111,15 +105,21 @@ def descend(
     V,
     rule="plain",
     *,
-    learning_rate,
+    learning_rate=None,
     iterations=100,
     momentum=0.9,
+    reg=0.0,
+    reg_weighting="plain",
+    biases=False,
+    scaling=None,
     validation=None,
     patience=None,
     callback=None,
     progress=False,
 ):
-    """Descend from (U, V) along the gradient of E (E04), both factors updated at once (E09, E11).
+    """Descend from (U, V) along the gradient of J (E16, E17), both factors updated at once (E09, E11).
+
+    Without a penalty J is the loss E (E04). With `rule="alternating"` U is solved for, then V.
 
     Parameters
     ----------
@@ -128,14 +128,27 @@ def descend(
     U : ndarray of float32 or float64, shape (n_users, k)
     V : ndarray of the dtype of U, shape (n_items, k)
         Where to start; they stay as they are.
-    rule : {"plain", "momentum"}
-        What makes a step of a gradient: −η ∂E, or the velocity v ← β v − η ∂E.
-    learning_rate : float
-        η > 0. Because of the 1/N in E, a good one grows with the number of ratings.
+    rule : {"plain", "momentum", "nesterov", "conjugate", "alternating"}
+        What makes a step of a gradient: −η ∂J; the velocity v ← β v − η ∂J; that velocity with the gradient
+        taken ahead; conjugate directions; or, without a gradient, the exact minimum over U, then over V.
+    learning_rate : float or "exact", optional
+        η > 0. Because of the 1/N in E, a good one grows with the number of ratings. "exact", for "plain" and
+        "conjugate" and their default, goes to the minimum along the direction (E19): nothing to choose, and
+        nothing diverges. "momentum" and "nesterov" need a number, "alternating" takes none.
     iterations : int
         At most this many updates.
     momentum : float
-        β in [0, 1), for the rule "momentum".
+        β in [0, 1), for the rules "momentum" and "nesterov".
+    reg : float
+        λ ≥ 0 of the penalty (E16).
+    reg_weighting : {"plain", "count"}
+        Whether a row is penalized once, or once for each of its ratings.
+    biases : bool
+        The last two columns of U are (b_i, 1), those of V (1, c_j), and the ones stay (E18). Ratings then are
+        less their mean.
+    scaling : {None, "count", "block"}
+        Whether each row of the gradient is divided by the number of its ratings over N/2, or by its k × k
+        block of second derivatives: users and items with few ratings then move as fast as those with many.
     validation : Ratings, optional
         Held out: its RMSE is recorded at each iteration, and the factors with the lowest one are returned.
     patience : int, optional
@@ -161,7 +174,8 @@ def descend(
 
     Notes
     -----
-    8 N k operations an iteration, and 2 for each validation rating and factor.
+    8 N k operations an iteration, as many again for the exact step, 4 N k² with "block" or "alternating",
+    and 2 for each validation rating and factor.
 
     Examples
     --------
@@ -172,28 +186,32 @@ def descend(
     >>> bool(result.history["loss"][-1] < 1e-3 * result.history["loss"][0]), result.stopped_because
     (True, 'iterations')
     """
-    make_step = RULES[checks.choice("rule", rule, tuple(RULES))]
-    learning_rate = checks.real_number(
-        "learning_rate", learning_rate, 0, np.inf, low_open=True, high_open=True
-    )
+    learning_rate = rules.step_size(checks.choice("rule", rule, rules.RULES), learning_rate)
+    if learning_rate not in (None, "exact"):
+        learning_rate = checks.real_number(
+            "learning_rate", learning_rate, 0, np.inf, low_open=True, high_open=True
+        )
     momentum = checks.real_number("momentum", momentum, 0, 1, high_open=True)
+    if checks.choice("scaling", scaling, rules.SCALINGS) is not None and rule == "alternating":
+        raise ValueError(f"rule='alternating' takes no scaling, got {scaling!r}: leave it out")
     iterations = checks.whole_number("iterations", iterations, 0)
-    _check_start(ratings, U, V, validation)
+    _check_start(ratings, U, V, biases, validation)
     if patience is not None:
         patience = checks.whole_number("patience", patience, 1)
         if validation is None:
             raise ValueError("patience needs validation ratings to watch: give validation=, or no patience")
 
     U, V = U.copy(), V.copy()  # whatever the caller or a callback does with theirs
-    step_U, step_V = make_step(learning_rate, momentum), make_step(learning_rate, momentum)
+    objective = Objective.of_ratings(ratings, reg, reg_weighting, biases)
+    look = rules.look_around(ratings, objective, rule, learning_rate, momentum, scaling)
     watch = _Watch(ratings, validation, learning_rate, iterations, progress, (U, V))
     stopped_because = "iterations"
     try:
         for iteration in range(iterations + 1):
             # Overflow is what divergence looks like: the watch reports it.
             with np.errstate(over="ignore", invalid="ignore"):
-                E, grad_U, grad_V = sparse.loss_and_gradients(ratings, U, V)
-                row = watch.record(iteration, E, U, V)
+                E, J, move = look(U, V)
+                row = watch.record(iteration, E, J, U, V)
             stop = callback(row, U, V) if callback is not None else False
             if isinstance(stop, (bool, np.bool_)) and stop:
                 stopped_because = "callback"
@@ -201,8 +219,13 @@ def descend(
             if patience is not None and iteration - watch.best_iteration >= patience:
                 stopped_because = "patience"
                 break
-            with np.errstate(over="ignore", invalid="ignore"):
-                U, V = U + step_U(grad_U), V + step_V(grad_V)  # both at once, from the same (U, V)
+            if iteration < iterations:
+                with np.errstate(over="ignore", invalid="ignore"):
+                    moved = move()
+                if moved is None:
+                    stopped_because = "converged"
+                    break
+                U, V = moved
     except KeyboardInterrupt:
         stopped_because = "interrupted"
     finally:
@@ -210,7 +233,7 @@ def descend(
     return watch.result(stopped_because)
 
 
-def _check_start(ratings, U, V, validation):
+def _check_start(ratings, U, V, biases, validation):
     """The start must fit the ratings and be finite: NaN in, NaN out otherwise."""
     checks.ratings("ratings", ratings)
     checks.float_factors(U, V, ratings.shape)
@@ -219,6 +242,11 @@ def _check_start(ratings, U, V, validation):
             raise ValueError(
                 f"{name} must be finite to start from, got {int(np.sum(~np.isfinite(W)))} other entries"
             )
+    if biases and not (U.shape[1] > 1 and np.all(U[:, -1] == 1) and np.all(V[:, -2] == 1)):
+        raise ValueError(
+            "with biases the last column of U and the last but one of V must be all 1 (E18): "
+            "start from random_factors(..., biases=True)"
+        )
     if validation is not None:
         checks.same_shape("validation", validation, ratings)
 
@@ -240,12 +268,12 @@ class _Watch:
 
             self.bar = tqdm(total=iterations, unit="iteration")
 
-    def record(self, iteration, E, U, V):
+    def record(self, iteration, E, J, U, V):
         """Add a row to the history and keep (U, V) where they are the ones to return."""
         if iteration == 0:
-            self.limit = DIVERGED * max(E, self.mean_square)
-        if not np.isfinite(E) or E > self.limit:
-            raise DivergenceError(self._diverged("loss", iteration, E))
+            self.limit = DIVERGED * max(J, self.mean_square)
+        if not np.isfinite(J) or J > self.limit:
+            raise DivergenceError(self._diverged("objective" if J > E else "loss", iteration, J))
         rmse = np.nan
         if self.validation is not None:
             rmse = float(np.sqrt(sparse.loss(self.validation, U, V)))
@@ -253,7 +281,7 @@ class _Watch:
                 raise DivergenceError(self._diverged("validation_rmse", iteration, rmse))
         if self.validation is None or rmse < self.best_rmse:
             self.factors, self.best_iteration, self.best_rmse = (U, V), iteration, rmse
-        row = np.array((iteration, E, rmse, time.perf_counter() - self.start), dtype=HISTORY)[()]
+        row = np.array((iteration, E, J, rmse, time.perf_counter() - self.start), dtype=HISTORY)[()]
         self.rows.append(row)
         if self.bar is not None:
             self.bar.set_postfix(loss=f"{E:.4g}", refresh=False)
@@ -265,9 +293,12 @@ class _Watch:
             return (
                 f"the {field} at the start is {value:.3g}: start from smaller U and V, or scale the ratings"
             )
+        went = f"the {field} went from {self.rows[0][field]:.3g} to {value:.3g} at iteration {iteration}"
+        if self.learning_rate in (None, "exact"):
+            return f"{went}: use float64, or scale the ratings"
         return (
-            f"the {field} went from {self.rows[0][field]:.3g} to {value:.3g} at iteration {iteration} with "
-            f"learning_rate={self.learning_rate:g}: try learning_rate={self.learning_rate / 2:g} or less"
+            f"{went} with learning_rate={self.learning_rate:g}: "
+            f"try learning_rate={self.learning_rate / 2:g} or less"
         )
 
     def close(self):

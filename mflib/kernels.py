@@ -185,41 +185,128 @@ def add_multiple(typing, total, number, row):
     return row(row, vector.dtype, row), generate
 
 
+def _lane_sums(builder, vector, a, b, total=None):
+    """The sums of a_s b_s over all s of one lane, on top of `total`."""
+    for x, y in zip(a, b, strict=True):
+        total = builder.fmul(x, y) if total is None else _multiply_add(builder, vector, x, y, total)
+    return total
+
+
+def _fold(builder, vector, sums):
+    """Each vector's lanes added up; one vector, or a power of two of them together.
+
+    At each turn the upper half of what is left of a sum is added to the lower half, alone or in company.
+    """
+    n_sums = len(sums)
+    width = vector.lanes  # so many lanes are left of each sum
+    while width > 1:
+        half = width // 2
+        # two vectors become one while there are two; then the one is folded
+        couples = [(sums[0], sums[0])] if len(sums) == 1 else zip(sums[::2], sums[1::2], strict=True)
+        lanes = sums[0].type.count * min(len(sums), 2)
+        lower = [start + lane for start in range(0, lanes, width) for lane in range(half)]
+        upper = [lane + half for lane in lower]
+        sums = [
+            builder.fadd(_shuffle(builder, x, y, lower), _shuffle(builder, x, y, upper)) for x, y in couples
+        ]
+        width = half
+    return [builder.extract_element(sums[0], INT32(place)) for place in range(n_sums)]
+
+
 @intrinsic
 def inner_products(typing, a, rows):
     """The products a · r for one row r, or for four, whose lanes are added up together.
 
-    At each turn the upper half of what is left of a product is added to the lower half, alone or in company:
-    the bits are the same.
+    How the lanes are added up does not depend on the company: the bits are the same.
     """
     vector = a.dtype
 
     def generate(context, builder, signature, arguments):
         first = cgutils.unpack_tuple(builder, arguments[0])
-        sums = []
-        for row in cgutils.unpack_tuple(builder, arguments[1]):
-            pairs = list(zip(first, cgutils.unpack_tuple(builder, row), strict=True))
-            total = builder.fmul(*pairs[0])
-            for x, y in pairs[1:]:
-                total = _multiply_add(builder, vector, x, y, total)
-            sums.append(total)
-        width = vector.lanes  # so many lanes are left of each product
-        while width > 1:
-            half = width // 2
-            # two vectors become one while there are two; then the one is folded
-            couples = [(sums[0], sums[0])] if len(sums) == 1 else zip(sums[::2], sums[1::2], strict=True)
-            lanes = sums[0].type.count * min(len(sums), 2)
-            lower = [start + lane for start in range(0, lanes, width) for lane in range(half)]
-            upper = [lane + half for lane in lower]
-            sums = [
-                builder.fadd(_shuffle(builder, x, y, lower), _shuffle(builder, x, y, upper))
-                for x, y in couples
-            ]
-            width = half
-        products = [builder.extract_element(sums[0], INT32(place)) for place in range(rows.count)]
+        sums = [
+            _lane_sums(builder, vector, first, cgutils.unpack_tuple(builder, row))
+            for row in cgutils.unpack_tuple(builder, arguments[1])
+        ]
+        products = _fold(builder, vector, sums)
         return context.make_tuple(builder, signature.return_type, products)
 
     return types.UniTuple(vector.dtype, rows.count)(a, rows), generate
+
+
+@intrinsic
+def line_products(typing, u, v, p, q):
+    """The three products of E19: u · v, u · q + p · v, and p · q."""
+    vector = u.dtype
+
+    def generate(context, builder, signature, arguments):
+        u, v, p, q = (cgutils.unpack_tuple(builder, argument) for argument in arguments)
+        one_step = _lane_sums(builder, vector, u, q)
+        one_step = _lane_sums(builder, vector, p, v, one_step)
+        no_step, two_steps = _lane_sums(builder, vector, u, v), _lane_sums(builder, vector, p, q)
+        products = _fold(builder, vector, [no_step, one_step, two_steps, two_steps])[:3]
+        return context.make_tuple(builder, signature.return_type, products)
+
+    return types.UniTuple(vector.dtype, 3)(u, v, p, q), generate
+
+
+@intrinsic
+def add_outer(typing, tile, B, p, r, row):
+    """Rows r, r + 1, … of a matrix, plus those of bᵀb, where b is row p of B and comes as `row` too."""
+    vector = row.dtype
+
+    def generate(context, builder, signature, arguments):
+        tiles, _, p, r, row = arguments
+        matrix = cgutils.create_struct_proxy(B)(context, builder, arguments[1])
+        k = builder.extract_value(matrix.shape, 1)
+        place = builder.gep(matrix.data, [builder.add(builder.mul(p, k), r)])
+        values = cgutils.unpack_tuple(builder, row)
+        totals = []
+        for t, total in enumerate(cgutils.unpack_tuple(builder, tiles)):
+            number = builder.load(builder.gep(place, [INT64(t)]))
+            number = _splat(builder, number, vector.lanes)
+            added = [
+                _multiply_add(builder, vector, number, y, z)
+                for y, z in zip(values, cgutils.unpack_tuple(builder, total), strict=True)
+            ]
+            totals.append(context.make_tuple(builder, tile.dtype, added))
+        return context.make_tuple(builder, tile, totals)
+
+    return tile(tile, B, p, r, row), generate
+
+
+@intrinsic
+def load_tile(typing, A, i, width, height):
+    """As many rows of A from row i on as `height` has entries."""
+    vector = Vector(A.dtype)
+    kind = types.UniTuple(_row_type(A, width), height.count)
+
+    def generate(context, builder, signature, arguments):
+        rows = []
+        for t in range(height.count):
+            pointers, _ = _row_pointers(
+                context, builder, A, arguments[0], builder.add(arguments[1], INT64(t)), width.count
+            )
+            loaded = [builder.load(pointer, align=vector.dtype.bitwidth // 8) for pointer in pointers]
+            rows.append(context.make_tuple(builder, kind.dtype, loaded))
+        return context.make_tuple(builder, kind, rows)
+
+    return kind(A, i, width, height), generate
+
+
+@intrinsic
+def store_tile(typing, A, i, tile):
+    """Let the rows of A from row i on be `tile`."""
+    vector = tile.dtype.dtype
+
+    def generate(context, builder, signature, arguments):
+        for t, row in enumerate(cgutils.unpack_tuple(builder, arguments[2])):
+            place = builder.add(arguments[1], INT64(t))
+            pointers, _ = _row_pointers(context, builder, A, arguments[0], place, tile.dtype.count)
+            for pointer, value in zip(pointers, cgutils.unpack_tuple(builder, row), strict=True):
+                builder.store(value, pointer, align=vector.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(A, i, tile), generate
 
 
 @numba.njit(inline="always")
@@ -309,6 +396,50 @@ def chunks_by_row(turn, starts, columns, values, A, B, width, scale, grad, parts
         chunk = take_turn(turn)
 
 
+@compiled(nogil=True)
+def line_by_chunk(turn, starts, columns, values, U, V, P, Q, width, sums):
+    """E19 chunk by chunk: the coefficients of Σ Δ² along (U + t P, V + t Q).
+
+    Parameters
+    ----------
+    turn, starts, columns, values, width
+        As for `chunks_by_row`, by user.
+    U, V, P, Q : ndarray of float32 or float64, C-contiguous, shapes (rows, k) and (…, k) twice
+    sums : ndarray of float64, shape (chunks, 5)
+        Written: of 1, t, t², t³ and t⁴.
+    """
+    n_ratings = np.uint64(len(columns))
+    last = n_ratings - ONE
+    number = U.dtype.type
+    chunk = take_turn(turn)
+    while chunk < len(sums):
+        p = np.uint64(chunk) * np.uint64(CHUNK)
+        stop = min(p + np.uint64(CHUNK), n_ratings)
+        i = np.uint64(np.searchsorted(starts, p, side="right") - 1)
+        c0, c1, c2, c3, c4 = 0.0, 0.0, 0.0, 0.0, 0.0
+        while p < stop:
+            end = min(starts[i + ONE], stop)
+            u, step_u = load_row(U, i, width), load_row(P, i, width)
+            while p < end:
+                ahead = np.uint64(columns[min(p + AHEAD, last)])
+                prefetch_row(V, ahead, width)
+                prefetch_row(Q, ahead, width)
+                j = np.uint64(columns[p])
+                y, first, second = line_products(u, load_row(V, j, width), step_u, load_row(Q, j, width))
+                # Δ(t) = d − a t − b t²
+                d, a, b = np.float64(number(values[p]) - y), np.float64(first), np.float64(second)
+                c0 += d * d
+                c1 -= 2 * d * a
+                c2 += a * a - 2 * d * b
+                c3 += 2 * a * b
+                c4 += b * b
+                p += ONE
+            i += ONE
+        sums[chunk, 0], sums[chunk, 1], sums[chunk, 2] = c0, c1, c2
+        sums[chunk, 3], sums[chunk, 4] = c3, c4
+        chunk = take_turn(turn)
+
+
 @compiled()
 def join_parts(starts, grad, parts):
     """Add the parts of each row that was cut, in the order of the chunks, to the zeros in `grad`."""
@@ -382,3 +513,174 @@ def best_items(turn, U, V, users, starts, seen, width, items, scores):
                             at -= 1
                         scores[place, at], items[place, at] = score, j
         block = take_turn(turn)
+
+
+# Rows of the other factor that are gathered before their products are added: they stay in the cache.
+GATHERED = 64
+# Times the rounding of a pivot.
+DAMPING = 4
+# Vectors of their products that stay in the 32 registers.
+TILE = 24
+
+
+@numba.njit(inline="always")
+def _gather(a, B, columns, values, p, end, held, width, gathered, errors):
+    """Copy the rows of B that ratings p to end are of, without the held column, and find their errors."""
+    last = np.uint64(len(columns)) - ONE
+    for t in range(end - p):
+        prefetch_row(B, np.uint64(columns[min(p + t + AHEAD, last)]), width)
+        b = load_row(B, np.uint64(columns[p + t]), width)
+        (y,) = inner_products(a, (b,))
+        errors[t] = B.dtype.type(values[p + t]) - y
+        store_row(gathered, t, b)
+        if held >= 0:
+            gathered[t, held] = 0
+
+
+@numba.njit(inline="always")
+def _add_products(gathered, n_rows, normal, width, height):
+    """Add BᵀB of the gathered rows B to the normal matrix, as many rows at once as stay in registers."""
+    for r in range(ZERO, np.uint64(len(normal)), np.uint64(len(height))):
+        tile = load_tile(normal, r, width, height)
+        for t in range(n_rows):
+            tile = add_outer(tile, gathered, t, r, load_row(gathered, t, width))
+        store_tile(normal, r, tile)
+
+
+@numba.njit(inline="always")
+def _damping(normal, n):
+    """What is added to the diagonal so that rounding does not drown its smallest pivot."""
+    trace = normal.dtype.type(0)
+    for r in range(n):
+        trace += normal[r, r]
+    return normal.dtype.type(DAMPING * np.finfo(normal.dtype).eps) * trace
+
+
+@numba.njit(inline="always")
+def _solve(normal, right, n, width, solution):
+    """Solve normal · solution = right for n unknowns by elimination; normal and right are overwritten.
+
+    The matrix is symmetric without negative eigenvalues. Where a pivot is zero, so is the unknown.
+    """
+    for c in range(n):
+        if not normal[c, c] > 0:
+            normal[c, c] = 0
+            continue
+        row = load_row(normal, c, width)
+        for r in range(c + ONE, n):
+            share = normal[c, r] / normal[c, c]
+            store_row(normal, r, add_multiple(load_row(normal, r, width), -share, row))
+            right[ZERO, r] -= share * right[ZERO, c]
+    store_row(solution, ZERO, zero_row(solution, width))
+    for back in range(ONE, n + ONE):
+        c = n - back
+        if normal[c, c] > 0:
+            (known,) = inner_products(load_row(normal, c, width), (load_row(solution, ZERO, width),))
+            solution[ZERO, c] = (right[ZERO, c] - known) / normal[c, c]
+
+
+@numba.njit(inline="always")
+def _step_by_ratings(a, gathered, errors, n_ratings, ridge, width, normal, right, solution):
+    """The step of a row with fewer ratings than factors: one equation a rating.
+
+    Bᵀ (B Bᵀ + (ridge + damping) I)⁻¹ (Δ + pull B a) − pull a, where pull = ridge / (ridge + damping).
+    """
+    number = normal.dtype.type
+    for s in range(n_ratings):
+        store_row(normal, s, zero_row(normal, width))
+    for s in range(n_ratings):
+        b = load_row(gathered, s, width)
+        for t in range(s + ONE):
+            (product,) = inner_products(b, (load_row(gathered, t, width),))
+            normal[s, t] = normal[t, s] = product
+    total = ridge + _damping(normal, n_ratings)
+    pull = ridge / total if total > 0 else number(0)
+    for s in range(n_ratings):
+        (y,) = inner_products(load_row(gathered, s, width), (a,))
+        normal[s, s] += total
+        right[ZERO, s] = errors[s] + pull * y
+    _solve(normal, right, n_ratings, width, solution)
+    step = add_multiple(zero_row(gathered, width), -pull, a)
+    for s in range(n_ratings):
+        step = add_multiple(step, solution[ZERO, s], load_row(gathered, s, width))
+    return step
+
+
+@compiled(nogil=True)
+def block_steps(turn, n_chunks, starts, columns, values, A, B, ridge, held, width, height, steps):
+    """For each row a of A the step p with the least Σ_j (y_j − (a + p) · b_j)² + ridge ‖a + p‖².
+
+    It is found from normal equations (BᵀB + ridge I) p = Bᵀ Δ − ridge a, k of them; where fewer, one a
+    rating. A multiple of the identity as small as rounding, the damping, is added to them: a step that the
+    ratings do not determine stays short. A thread does all rows whose first rating is in its chunk.
+
+    Parameters
+    ----------
+    turn, starts, columns, values, A, B, width
+        As for `chunks_by_row`.
+    n_chunks : int
+    ridge : ndarray of float64, shape (rows,)
+    held : int
+        The column of A that does not move and is not penalized, or −1.
+    height : tuple
+        As many entries as rows of a k × k matrix are added to at once: a divisor of the lanes of a vector.
+    steps : ndarray of A's dtype, shape (rows, k)
+        Written.
+    """
+    k, number = np.uint64(A.shape[1]), A.dtype.type
+    lanes = np.uint64(len(width) * VECTOR_BYTES // A.itemsize)
+    gathered = np.empty((max(np.uint64(GATHERED), k), lanes), A.dtype)
+    errors = np.empty(len(gathered), A.dtype)
+    normal = np.zeros((lanes, lanes), A.dtype)
+    right, solution = np.empty((1, lanes), A.dtype), np.empty((1, lanes), A.dtype)
+    chunk = take_turn(turn)
+    while chunk < n_chunks:
+        first = np.uint64(np.searchsorted(starts[:-1], np.uint64(chunk) * np.uint64(CHUNK)))
+        after = np.uint64(np.searchsorted(starts[:-1], np.uint64(chunk + 1) * np.uint64(CHUNK)))
+        if chunk == n_chunks - 1:
+            after = np.uint64(len(A))  # rows without ratings may stand at the end
+        for i in range(first, after):
+            a, p, stop = load_row(A, i, width), starts[i], starts[i + ONE]
+            if TWO * (stop - p) < k:
+                _gather(a, B, columns, values, p, stop, held, width, gathered, errors)
+                step = _step_by_ratings(
+                    a, gathered, errors, stop - p, number(ridge[i]), width, normal, right, solution
+                )
+            else:
+                for r in range(lanes):
+                    store_row(normal, r, zero_row(normal, width))
+                total = add_multiple(zero_row(A, width), -number(ridge[i]), a)
+                while p < stop:
+                    end = min(p + np.uint64(GATHERED), stop)
+                    _gather(a, B, columns, values, p, end, held, width, gathered, errors)
+                    for t in range(end - p):
+                        total = add_multiple(total, errors[t], load_row(gathered, t, width))
+                    _add_products(gathered, end - p, normal, width, height)
+                    p = end
+                weight = number(ridge[i]) + _damping(normal, k)
+                for r in range(k):
+                    normal[r, r] += weight
+                store_row(right, ZERO, total)
+                if held >= 0:
+                    right[ZERO, held] = 0
+                _solve(normal, right, k, width, solution)
+                step = load_row(solution, ZERO, width)
+            store_row(steps, i, step)
+            if held >= 0:
+                steps[i, held] = 0
+        chunk = take_turn(turn)
+
+
+# Entries of an array that one thread takes at a time.
+ENTRIES = 1 << 17
+
+
+@compiled(nogil=True)
+def combine(turn, a, x, b, y, total):
+    """Let `total` be a x + b y, entry by entry; all of one length, and `total` may be x or y itself."""
+    n = np.uint64(len(total))
+    start = np.uint64(take_turn(turn)) * np.uint64(ENTRIES)
+    while start < n:
+        for t in range(start, min(start + np.uint64(ENTRIES), n)):
+            total[t] = a * x[t] + b * y[t]
+        start = np.uint64(take_turn(turn)) * np.uint64(ENTRIES)

@@ -1,26 +1,8 @@
 """The arrays of sparse ratings in both orders, by user and by item, which nothing can change."""
 
-from typing import NamedTuple
-
 import numpy as np
 
-from mflib import checks, columns, sorting
-
-
-class Split(NamedTuple):
-    """Two disjoint parts of the same ratings, with the same shape and labels.
-
-    Attributes
-    ----------
-    train, validation : Ratings
-    n_unknown : int
-        How many validation ratings are of a user or an item that has no rating in `train`: nothing was
-        learned about it, so its prediction is the start's.
-    """
-
-    train: "Orders"
-    validation: "Orders"
-    n_unknown: int
+from mflib import checks, columns, sorting, splits
 
 
 class Orders:
@@ -178,6 +160,55 @@ class Orders:
             self.times,
         )
 
+    def shifted(self, amount, factor=1.0, dtype=None):
+        """The same ratings with other values: factor · (y_ij + amount). Indices, times and labels are shared.
+
+        Parameters
+        ----------
+        amount, factor : float
+            `-ratings.values.mean()` as the amount leaves what a model with biases learns (E18).
+        dtype : dtype, optional
+            float32 or float64, of the new values; that of `values` by default.
+
+        Returns
+        -------
+        Ratings
+
+        Raises
+        ------
+        TypeError, ValueError
+            Where amount or factor is no finite number, or a new value is too large for dtype.
+
+        Notes
+        -----
+        Computed in float64, then rounded once. Memory for the values alone, in both orders.
+
+        Examples
+        --------
+        >>> from mflib import Ratings
+        >>> Ratings.from_arrays([0, 1], [0, 0], [5.0, 2.0], shape=(2, 1)).shifted(-3.5).values
+        array([ 1.5, -1.5])
+        """
+        amount, factor = (
+            checks.real_number(name, value, -np.inf, np.inf, low_open=True, high_open=True)
+            for name, value in (("amount", amount), ("factor", factor))
+        )
+        dtype = checks.float_dtype("dtype", self.values.dtype if dtype is None else dtype)
+
+        def moved(values):
+            new = np.empty(len(values), dtype)
+            with np.errstate(over="ignore"):  # found below
+                for place, chunk in zip(columns.chunks(new), columns.chunks(values), strict=True):
+                    place[:] = factor * (chunk.astype(np.float64) + amount)
+            return new
+
+        values = columns.finite(moved(self.values), lambda row: f"rating {row}, shifted by {amount:g}")
+        return self._with(
+            (self.user_starts, self.items, values),
+            (self.item_starts, self.users_by_item, moved(self.values_by_item)),
+            self.times,
+        )
+
     def subset(self, rows):
         """The ratings at these positions, in a matrix of the same shape and labels.
 
@@ -224,8 +255,8 @@ class Orders:
 
         Returns
         -------
-        Split
-            (train, validation, n_unknown).
+        mflib.splits.Split
+            (train, validation, n_unknown), and how it was made: `protocol`.
 
         Raises
         ------
@@ -251,8 +282,7 @@ class Orders:
         chosen = np.random.default_rng(seed).permutation(self.n_ratings)[:n_validation]
         is_validation = np.zeros(self.n_ratings, dtype=bool)
         is_validation[chosen] = True
-        train, validation = self.subset(~is_validation), self.subset(is_validation)
-        return Split(train, validation, int(np.sum(~train.knows(validation.users, validation.items))))
+        return splits.parted(self, is_validation, "random", seed, share=share)
 
 
 def _read_only(array):

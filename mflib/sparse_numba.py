@@ -31,6 +31,29 @@ def loss_and_gradients(ratings, U, V):
     return E, grad_U, grad_V
 
 
+def line(ratings, U, V, P, Q):
+    """E19 in one pass by user."""
+    sums = np.empty((-(-ratings.n_ratings // kernels.CHUNK), 5))
+    order = _unsigned(ratings.user_starts), _unsigned(ratings.items), ratings.values
+    rows = (_frozen(A) for A in (U, V, P, Q))
+    share_out(kernels.line_by_chunk, len(sums), *order, *rows, _width(U), sums)
+    return np.add.accumulate(sums)[-1] / ratings.n_ratings
+
+
+def block_step(ratings, U, V, of, ridge, held):
+    """The normal equations of each row, solved by one thread."""
+    A, B, order = U, V, (ratings.user_starts, ratings.items, ratings.values)
+    if of == "V":
+        A, B, order = V, U, (ratings.item_starts, ratings.users_by_item, ratings.values_by_item)
+    starts, columns, values = order
+    steps, n_chunks = np.empty_like(A), -(-len(values) // kernels.CHUNK)
+    width = _width(A)
+    height = next(h for h in (8, 4, 2, 1) if h * len(width) <= kernels.TILE or h == 1)
+    rows = _unsigned(starts), _unsigned(columns), values, _frozen(A), _frozen(B), _frozen(ridge)
+    share_out(kernels.block_steps, n_chunks, n_chunks, *rows, held, width, (0,) * height, steps)
+    return steps
+
+
 def top_n(U, V, users, n, seen):
     """The best items of many users, some users and some items at a time."""
     if seen is None:
@@ -51,6 +74,14 @@ def top_n(U, V, users, n, seen):
         scores,
     )
     return items, scores
+
+
+def combine(a, X, b, Y, out):
+    """The sum a X + b Y in one pass over them."""
+    number, n_chunks = X.dtype.type, -(-X.size // kernels.ENTRIES)
+    x, y = _frozen(X.reshape(-1)), _frozen(Y.reshape(-1))
+    share_out(kernels.combine, n_chunks, number(a), x, number(b), y, out.reshape(-1))
+    return out
 
 
 def _pass(order, A, B, want_gradient=True):

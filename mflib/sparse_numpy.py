@@ -3,10 +3,14 @@
 Arguments are those of `sparse`, checked there.
 """
 
+import itertools
+
 import numpy as np
 
 # Ratings whose rows are gathered at once: small enough for the two blocks of rows to stay in cache at k = 32.
 BLOCK = 4096
+# As in `kernels`.
+DAMPING = 4
 # Users whose predictions for all items are held at once.
 USERS = 64
 
@@ -37,6 +41,35 @@ def loss_and_gradients(ratings, U, V):
     return _mean_square(D), grad_U, grad_V
 
 
+def line(ratings, U, V, P, Q):
+    """E19 from the products of every rating."""
+    users, items = ratings.users, ratings.items
+    d = _residual(ratings, U, V).astype(np.float64)
+    a = predict_pairs(U, Q, users, items).astype(np.float64) + predict_pairs(P, V, users, items)
+    b = predict_pairs(P, Q, users, items).astype(np.float64)
+    return np.array([np.sum(c) for c in (d * d, -2 * d * a, a * a - 2 * d * b, 2 * a * b, b * b)]) / len(d)
+
+
+def block_step(ratings, U, V, of, ridge, held):
+    """The normal equations (BᵀB + (ridge + damping) I) p = Bᵀ Δ − ridge a of each row a."""
+    A, B, order = U, V, (ratings.user_starts, ratings.items, ratings.values)
+    if of == "V":
+        A, B, order = V, U, (ratings.item_starts, ratings.users_by_item, ratings.values_by_item)
+    starts, columns, values = order
+    steps = np.zeros_like(A)
+    free = np.delete(np.arange(A.shape[1]), held if held >= 0 else [])
+    for i, (start, end) in enumerate(itertools.pairwise(starts)):
+        rows = B[columns[start:end]]
+        errors = values[start:end].astype(A.dtype) - rows @ A[i]
+        normal = rows[:, free].T @ rows[:, free]
+        damping = DAMPING * np.finfo(A.dtype).eps * np.trace(normal)
+        if ridge[i] + damping > 0:
+            normal[np.diag_indices_from(normal)] += A.dtype.type(ridge[i] + damping)
+            right = rows[:, free].T @ errors - A.dtype.type(ridge[i]) * A[i, free]
+            steps[i, free] = np.linalg.solve(normal, right)
+    return steps
+
+
 def top_n(U, V, users, n, seen):
     """The best items of some users at a time, by a stable sort."""
     items, scores = np.empty((len(users), n), dtype=np.int64), np.empty((len(users), n), dtype=U.dtype)
@@ -51,6 +84,11 @@ def top_n(U, V, users, n, seen):
         scores[block] = np.take_along_axis(predicted, items[block], axis=1)
     items[scores == -np.inf] = -1
     return items, scores
+
+
+def combine(a, X, b, Y, out):
+    """The sum a X + b Y, with the bits of the compiled form."""
+    return np.add(a * X, b * Y, out=out)
 
 
 def _residual(ratings, U, V):

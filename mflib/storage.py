@@ -1,4 +1,4 @@
-"""Ratings in a file: an uncompressed .npz, which `numpy.load` reads as well, opened by mapping it.
+"""Arrays in a file: an uncompressed .npz, which `numpy.load` reads as well, opened by mapping it.
 
 Each array begins at a multiple of 64 bytes, so one that is mapped is aligned as one that was allocated.
 Labels are JSON, and nothing is pickled.
@@ -31,7 +31,7 @@ def save(path, ratings):
     """Write ratings: all of it or nothing."""
     about = {"format": FORMAT}
     for name in ("user_labels", "item_labels"):
-        about[name] = _labels_as_json(name, getattr(ratings, name))
+        about[name] = labels_as_json(name, getattr(ratings, name))
     arrays = {name: getattr(ratings, name) for name in (*BY_USER, *BY_ITEM)}
     if ratings.times is not None:
         arrays["times"] = ratings.times
@@ -39,9 +39,15 @@ def save(path, ratings):
 
 
 def write(path, about, arrays):
-    """Write a .npz of aligned arrays, and what JSON says about them."""
+    """Write a .npz of aligned arrays, and what JSON says about them: all of it or nothing."""
+    with _written_whole(os.fspath(path)) as file:
+        write_to(file, about, arrays)
+
+
+def write_to(file, about, arrays):
+    """`write` to a binary file that is open."""
     arrays = {"about": np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays}
-    with _written_whole(os.fspath(path)) as file, zipfile.ZipFile(file, "w") as archive:
+    with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy")  # dated 1980: the same ratings make the same file
             begin = file.tell() + _LOCAL_HEADER + len(entry.filename) + 4 + _ZIP64
@@ -57,33 +63,67 @@ def load(path, verify):
     Pointers and indices are always checked, so that whatever the file holds is safe to compute with. With
     `verify`, so are the check sums of the file, the values, and that both orders are of the same ratings.
     """
-    path = existing_file(path, "that Ratings.save wrote")
+
+    def parts(about, arrays):
+        check_format(about, FORMAT)
+        by_user, by_item = ([arrays[name] for name in names] for names in (BY_USER, BY_ITEM))
+        _check(by_user, by_item, verify)
+        times = _checked_times(arrays.get("times"), len(by_user[1]))
+        labels = [
+            labels_of_json(about[name], len(starts) - 1)
+            for name, (starts, *_) in (("user_labels", by_user), ("item_labels", by_item))
+        ]
+        return by_user, by_item, times, *labels
+
+    return read(path, "Ratings.save", parts, verify)
+
+
+def check_format(about, known):
+    """That this version of mflib reads the format of a file."""
+    if about["format"] != known:
+        newer = isinstance(about["format"], int) and about["format"] > known
+        raise ValueError(
+            f"its format is {about['format']!r}, this version of mflib reads {known}"
+            + ("; a newer one reads it" if newer else "")
+        )
+
+
+def read(path, writer, parts, verify):
+    """`parts(about, arrays)` of a file of `write`, its arrays mapped.
+
+    Parameters
+    ----------
+    path : str or path
+    writer : str
+        What wrote it, for messages.
+    parts : callable
+        What it raises is an error of the file.
+    verify : bool
+        Compare the check sums of the file.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        Where there is no such file, or it is another one or damaged.
+    """
+    path = existing_file(path, f"that {writer} wrote")
     with open(path, "rb") as file:
         try:
             arrays = _mapped(file, verify)
             about = json.loads(arrays.pop("about").tobytes())
-            if about["format"] != FORMAT:
-                raise ValueError(f"its format is {about['format']!r}, this version of mflib reads {FORMAT}")
-            by_user, by_item = ([arrays[name] for name in names] for names in (BY_USER, BY_ITEM))
-            _check(by_user, by_item, verify)
-            times = _checked_times(arrays.get("times"), len(by_user[1]))
-            labels = [
-                _labels_of_json(about[name], len(starts) - 1)
-                for name, (starts, *_) in (("user_labels", by_user), ("item_labels", by_item))
-            ]
+            return parts(about, arrays)
         except Exception as error:  # a damaged file makes zipfile, NumPy and json raise what they like
             raise ValueError(
-                f"{path} is no file of Ratings.save, or is damaged ({type(error).__name__}: {error}): "
-                "save the ratings anew"
+                f"{path} is no file of {writer}, or is damaged ({type(error).__name__}: {error}): "
+                "save it anew"
             ) from error
-    return by_user, by_item, times, *labels
 
 
 @contextmanager
 def _written_whole(path):
     """A file to write, under a temporary name until it is complete."""
     try:
-        temporary = os.path.join(os.path.dirname(path), f".ratings-{uuid.uuid4().hex}")
+        temporary = os.path.join(os.path.dirname(path), f".mflib-{uuid.uuid4().hex}")
         # not mkstemp, whose files are for oneself alone: to know the umask is to change it for all threads
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
@@ -147,7 +187,7 @@ def _checked_times(times, length):
     return times
 
 
-def _labels_as_json(name, labels):
+def labels_as_json(name, labels):
     """Labels that JSON tells apart as they are, others as Python literals."""
     if labels is None or all(type(label) in (int, str, float, bool) for label in labels):
         return labels
@@ -169,7 +209,7 @@ def _literal(name, label):
     )
 
 
-def _labels_of_json(labels, length):
+def labels_of_json(labels, length):
     if labels is None:
         return None
     if len(labels) != length or not isinstance(labels, list):

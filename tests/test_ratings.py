@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+import validity
 from problems import KINDS, problem
 
 from mflib import Ratings
@@ -357,3 +358,37 @@ def test_a_subset_that_is_none_is_refused(chosen, error, message):
     """A position given twice used to make ratings with a pair twice, and none made ratings without any."""
     with pytest.raises(error, match=message):
         Ratings.from_arrays(USERS, ITEMS, VALUES).subset(chosen)
+
+
+def test_shifted_ratings_share_all_but_the_values():
+    ratings = Ratings.from_arrays(["b", "a", "b"], ["x", "x", "y"], [1.0, 2.0, 4.0], times=[3, 2, 1])
+    moved = ratings.shifted(-2, 10)
+    validity.check(moved)
+    np.testing.assert_array_equal(moved.values, [0, -10, 20])
+    assert (moved.user_labels, moved.item_labels, moved.shape) == (["a", "b"], ["x", "y"], (2, 2))
+    for name in ("items", "user_starts", "users_by_item", "item_starts", "times"):
+        assert np.shares_memory(getattr(moved, name), getattr(ratings, name)), name
+    assert moved.digest != ratings.digest
+    assert ratings.values.tolist() == [2, 1, 4]
+
+
+def test_shifted_values_are_computed_in_float64_and_rounded_once():
+    ratings = Ratings.from_arrays([0], [0], np.array([0.1], np.float32), shape=(1, 1))
+    exact = 3.0 * (float(np.float32(0.1)) - 0.1)
+    assert ratings.shifted(-0.1, 3.0, "float64").values[0] == exact
+    assert ratings.shifted(-0.1, 3.0).values[0] == np.float32(exact) != 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("one",), "amount must be a number, got 'one'"),
+        ((np.inf,), r"amount must lie in \(-inf, inf\), got inf"),
+        ((0, np.nan), "factor must lie in"),
+        ((0, 1, "int8"), "dtype must be float32 or float64, got 'int8'"),
+        ((0, 1e39, "float32"), "rating 0, shifted by 0: the rating is inf, expected a finite number"),
+    ],
+)
+def test_a_shift_that_leaves_no_ratings_is_refused(arguments, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        Ratings.from_arrays([0], [0], [5.0], shape=(1, 1)).shifted(*arguments)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mflib import dense, descent, sparse
+from mflib import dense, descent, rules, sparse
 from mflib.ratings import Ratings
 from mflib.verify import mutants, spelled
 from mflib.verify.provers import FLOATS, Subject, derivative_reference
@@ -114,7 +114,7 @@ def _eta(W):
 
 def _plain_rule(Y, R, U, V):
     """What the rule adds to w, added."""
-    return U + descent.plain(_eta(U), momentum=0)(U[::-1])
+    return U + rules.plain(_eta(U), momentum=0)(None, [U[::-1]])[0]
 
 
 def _update(Y, R, U, V):
@@ -255,7 +255,7 @@ LEDGER = (
         r"w \leftarrow w - \eta \frac{\partial E}{\partial w}",
         {
             "dense.descend_step": Subject(lambda Y, R, U, V: dense.descend_step(U, U[::-1], _eta(U))),
-            "descent.plain": Subject(_plain_rule, FLOATS),
+            "rules.plain": Subject(_plain_rule, FLOATS),
         },
         spelled.step,
         {"uphill": mutants.step_uphill, "no learning rate": mutants.step_without_rate},

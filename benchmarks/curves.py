@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mflib import Ratings, metrics
+from mflib.splits import k_fold
 
 
 class Split(NamedTuple):
@@ -26,18 +27,14 @@ class Split(NamedTuple):
 
 
 def folds(ratings, n_folds, seed=0):
-    """Each rating is tested once: `n_folds` parts of a random permutation, float32 values."""
-    order = np.random.default_rng(seed).permutation(ratings.n_ratings)
-    for part in np.array_split(order, n_folds):
-        tested = np.zeros(ratings.n_ratings, dtype=bool)
-        tested[part] = True
-        yield split(ratings, tested)
+    """Each rating is tested once, in `n_folds` random parts."""
+    return (split(part.train, part.validation) for part in k_fold(ratings, n_folds, seed))
 
 
-def split(ratings, tested):
-    """Train and test by a mask; the range is that of all ratings, as a scale of stars is known beforehand."""
-    low, high = float(ratings.values.min()), float(ratings.values.max())
-    return Split(_plain(ratings.subset(~tested)), _plain(ratings.subset(tested)), low, high)
+def split(train, test):
+    """Without labels, in float32; the range is that of all ratings, as stars have a known scale."""
+    low, high = (float(end([end(train.values), end(test.values)])) for end in (np.min, np.max))
+    return Split(_plain(train), _plain(test), low, high)
 
 
 def _plain(ratings):

@@ -110,9 +110,8 @@ def prepare(size, folder):
     else:
         print(f"planting {size} ratings", flush=True)
         ratings = datasets.planted(*evaluation.SHAPES[size], **PLANTED).ratings
-        tested = np.zeros(ratings.n_ratings, dtype=bool)
-        tested[np.random.default_rng(0).permutation(ratings.n_ratings)[: ratings.n_ratings // 10]] = True
-        splits = [curves.split(ratings, tested)]
+        parts = ratings.split(0.1, seed=0)
+        splits = [curves.split(parts.train, parts.validation)]
     for fold, one in enumerate(splits):
         one.train.save(folder / f"train-{fold}.npz")
         one.test.save(folder / f"test-{fold}.npz")
@@ -176,14 +175,14 @@ def turn(size=None, name=None, grid=(), fold=0, repeat=0, folder=None, loop=Fals
     else:
         low, high = json.loads((Path(folder) / f"range-{fold}.json").read_text(encoding="utf-8"))
         parts = (Ratings.load(Path(folder) / f"{part}-{fold}.npz") for part in ("train", "test"))
+        found = {"curves": []}
         try:
             curve = models_contenders.CONTENDERS[name](curves.Split(*parts, low, high))
-            found = {"curves": []}
             for entry in grid:
                 points = [models_report.rounded(point) for point in curve(**entry)]
                 found["curves"].append({"setting": models_report.setting_of(entry), "curve": points})
         except Exception as problem:  # a peer that fails is no reason to lose the others
-            found = {"left_out": evaluation.problem_in_words(problem)}
+            found["left_out"] = evaluation.problem_in_words(problem)
     print(json.dumps(found))
     return 0
 

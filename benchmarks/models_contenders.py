@@ -19,35 +19,27 @@ from pathlib import Path
 import numpy as np
 from contenders import LeftOut, cores
 
+from mflib import Factorization, set_num_threads
+
 THREADS = min(2, cores())
 
 
 def mflib_model(split):
-    """`Factorization`, float32."""
-    import mflib
+    """`Factorization`, in float32; what compiles is called once before."""
+    set_num_threads(THREADS)
 
-    if not hasattr(mflib, "Factorization"):
-        raise LeftOut("this mflib has no Factorization")
-    mflib.set_num_threads(THREADS)
-    fit = functools.partial(_fit_mflib, mflib.Factorization, split.train)
-    compiled = set()
+    def fit(step, setting):
+        return Factorization(iterations=step, seed=0, dtype="float32", **setting).fit(split.train)
 
     def curve(steps, **setting):
-        kind = setting.get("n_factors"), setting.get("rule")
-        if kind not in compiled:
-            fit(iterations=1, **setting)
-            compiled.add(kind)
+        fit(1, setting)
         for step in steps:
-            model, seconds = timed(lambda step=step: fit(iterations=step, **setting))
+            model, seconds = timed(lambda step=step: fit(step, setting))
             with warnings.catch_warnings(action="ignore"):  # of unknown ids, as everybody has them
                 predicted = model.predict(split.test.users, split.test.items, unknown="mean")
             yield {"step": step, **seconds, "rmse": split.rmse(predicted)}
 
     return curve
-
-
-def _fit_mflib(estimator, train, **setting):
-    return estimator(dtype="float32", seed=0, **setting).fit(train)
 
 
 def surprise_svd(split):

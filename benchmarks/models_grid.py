@@ -19,6 +19,7 @@ GRIDS = {
             {"steps": CONJUGATE, "rule": "conjugate", "n_factors": 100, "reg": 0.1},
             {"steps": ALTERNATING, "rule": "alternating", "n_factors": 50, "reg": 0.1},
             {"steps": ALTERNATING, "rule": "alternating", "n_factors": 100, "reg": 0.1},
+            {"steps": ALTERNATING[:5], "rule": "alternating", "n_factors": 200, "reg": 0.1},
         ],
         "Surprise SVD": [
             {"steps": [5, 10, 15, 20, 30], **SURPRISE_DEFAULTS},

@@ -194,6 +194,8 @@ def table(measured):
         lines.append(
             f"| {what} | {limit} | {said} | {'' if value is None else 'met' if met else '**not met**'} |"
         )
+    if measured["left_out"]:
+        lines += ["", "Left out:", "", *(f"- {line}" for line in measured["left_out"])]
     return "\n".join(lines)
 
 

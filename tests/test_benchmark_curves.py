@@ -33,7 +33,7 @@ def test_folds_test_each_rating_once_and_repeat_with_the_seed():
 
 def test_predictions_are_clipped_to_the_range_of_the_ratings():
     ratings = Ratings.from_arrays([0, 0, 1, 1], [0, 1, 0, 1], [1.0, 5.0, 2.0, 4.0])
-    split = curves.split(ratings, np.array([True, True, False, False]))
+    split = curves.split(ratings.subset([2, 3]), ratings.subset([0, 1]))
     assert (split.low, split.high) == (1, 5)
     assert split.rmse(np.array([-7.0, 99.0])) == 0
     assert split.rmse(np.array([-7.0, 3.0])) == pytest.approx(2**0.5)

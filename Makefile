@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 export OPENBLAS_NUM_THREADS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: run test lint soak mutants notebooks readme lab ui lock bench clean
+.PHONY: run test lint soak mutants notebooks readme lab ui lock bench bench-models clean
 .DEFAULT_GOAL := run
 
 # uv where it is installed, because it is ten times as fast; else pip. Modules are compiled at once,
@@ -54,7 +54,8 @@ notebooks: $(READY)
 	$(BIN)/python -m mflib.runs.refresh notebooks/*.ipynb
 
 # the pictures and the tables of README; those of speed are from docs/speed.json, a copy of what
-# `make bench` wrote to benchmarks/results/evaluation.json
+# `make bench` wrote to benchmarks/results/evaluation.json, those of models from docs/models.json, a copy of
+# what `make bench-models` wrote to benchmarks/results/models.json
 readme: $(READY)
 	$(BIN)/python docs/readme.py
 
@@ -87,6 +88,10 @@ bench: $(READY) $(BENCH_READY)
 	$(BIN)/python benchmarks/building.py
 	$(BIN)/python benchmarks/lecture_loop.py
 	$(BIN)/python benchmarks/workflow.py
+
+# LIBMF's programs are taken from PATH, or MF_TRAIN names its mf-train; who is not there is left out.
+bench-models: $(BENCH_READY)
+	$(BENCH)/bin/python benchmarks/models.py
 
 # universal: one file for every Python from 3.11 on
 lock:

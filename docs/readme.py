@@ -1,6 +1,8 @@
-"""Makes what README shows from the code: pictures, the table of proofs, those of speed. Run by `make readme`.
+"""Makes what README shows from the code: pictures, the table of proofs, those of speed and of
+models. Run by `make readme`.
 
-Figures of speed are not measured here: docs/speed.json is a copy of what `make bench` wrote.
+Their figures are not measured here: docs/speed.json is a copy of what `make bench` wrote, docs/models.json of
+what `make bench-models` wrote.
 """
 
 import json
@@ -15,6 +17,7 @@ from mflib import datasets, dense, descend, plots, random_factors, verify
 STEPS = 500
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "benchmarks"))
+import models_report  # noqa: E402
 import speed  # noqa: E402
 
 
@@ -55,12 +58,17 @@ def with_proofs(readme: str) -> str:
 
 def with_speed(readme: str) -> str:
     """README with the tables of speed between their marks made new."""
-    return _between("speed", speed.table(measured()), readme)
+    return _between("speed", speed.table(measured("speed")), readme)
 
 
-def measured() -> dict:
-    """What `make bench` once found."""
-    return json.loads((ROOT / "docs" / "speed.json").read_text(encoding="utf-8"))
+def with_models(readme: str) -> str:
+    """README with the tables of models between their marks made new."""
+    return _between("models", models_report.table(measured("models")), readme)
+
+
+def measured(what: str) -> dict:
+    """What `make bench` ("speed") or `make bench-models` ("models") once found."""
+    return json.loads((ROOT / "docs" / f"{what}.json").read_text(encoding="utf-8"))
 
 
 def _between(name: str, text: str, readme: str) -> str:
@@ -75,9 +83,11 @@ def _between(name: str, text: str, readme: str) -> str:
 def main() -> int:
     """Write all."""
     picture(ROOT / "docs" / "picture.png")
-    speed.picture(measured(), ROOT / "docs" / "speed.png")
+    speed.picture(measured("speed"), ROOT / "docs" / "speed.png")
+    models_report.picture(measured("models"), ROOT / "docs" / "models.png")
     readme = ROOT / "README.md"
-    readme.write_text(with_speed(with_proofs(readme.read_text(encoding="utf-8"))), encoding="utf-8")
+    text = readme.read_text(encoding="utf-8")
+    readme.write_text(with_models(with_speed(with_proofs(text))), encoding="utf-8")
     return 0
 
 

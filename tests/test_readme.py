@@ -43,7 +43,11 @@ def test_tables_of_speed_are_those_of_docs_speed_json(readme):
     assert readme.with_speed(README) == README, "README's tables of speed are out of date: make readme"
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"`?make (\w+)", README)) - {"are"}))
+def test_tables_of_models_are_those_of_docs_models_json(readme):
+    assert readme.with_models(README) == README, "README's tables of models are out of date: make readme"
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"`?make ([\w-]+)", README)) - {"are"}))
 def test_make_has_the_target(target):
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 

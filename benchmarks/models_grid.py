@@ -1,0 +1,81 @@
+"""The settings that `models` measures, by size and contender, each with the steps of its curve.
+
+Those of the peers are what was best in trials beyond these, their defaults, and what is quicker.
+"""
+
+SURPRISE_DEFAULTS = {"n_factors": 100, "lr_all": 0.005, "reg_all": 0.02}
+# weighted: the penalty of an id counts once for each of its ratings, but that of its bias does not
+CMFREC = {"scale_lam": True, "scale_bias_const": True}
+ALS = [1, 2, 3, 5, 7, 10, 15, 20]
+LIBMF = [2, 3, 4, 5, 6, 7, 8, 10, 12, 15]
+LIBMF_PLANTED = [3, 5, 7, 10, 12, 15, 20, 25, 30]
+CONJUGATE = [2, 5, 10, 15, 20, 30, 40, 60]
+ALTERNATING = [1, 2, 3, 4, 6, 8, 12]
+
+GRIDS = {
+    "ml-latest-small": {
+        "mflib": [
+            {"steps": CONJUGATE, "rule": "conjugate", "n_factors": 50, "reg": 0.1},
+            {"steps": CONJUGATE, "rule": "conjugate", "n_factors": 100, "reg": 0.1},
+            {"steps": ALTERNATING, "rule": "alternating", "n_factors": 50, "reg": 0.1},
+            {"steps": ALTERNATING, "rule": "alternating", "n_factors": 100, "reg": 0.1},
+            {"steps": ALTERNATING[:5], "rule": "alternating", "n_factors": 200, "reg": 0.1},
+        ],
+        "Surprise SVD": [
+            {"steps": [5, 10, 15, 20, 30], **SURPRISE_DEFAULTS},
+            {"steps": [10, 15, 20, 30], "n_factors": 50, "lr_all": 0.01, "reg_all": 0.05},
+            {"steps": [10, 20, 30, 40], "n_factors": 100, "lr_all": 0.02, "reg_all": 0.1},
+            {"steps": [10, 20, 40, 80], "n_factors": 200, "lr_all": 0.01, "reg_all": 0.1},
+        ],
+        "cmfrec": [
+            {"steps": ALS, "k": 50, "lambda_": 0.1, "scale_lam": True},
+            {"steps": ALS, "k": 50, "lambda_": 0.13, **CMFREC},
+            {"steps": ALS, "k": 100, "lambda_": 0.13, **CMFREC},
+            {"steps": ALS, "k": 100, "lambda_": 0.13, **CMFREC, "finalize_chol": False},
+        ],
+        "LIBMF": [
+            {"steps": LIBMF, "k": 100, "l2": 0.05, "r": 0.1},
+            {"steps": LIBMF, "k": 100, "l2": 0.03, "r": 0.1},
+            {"steps": LIBMF, "k": 100, "l2": 0.05, "r": 0.05},
+            {"steps": LIBMF, "k": 100, "l2": 0.1, "r": 0.1, "centred": False},
+        ],
+        "Surprise SVD++": [{"steps": [20], "n_factors": 20, "lr_all": 0.007, "reg_all": 0.02}],
+    },
+    "1e6": {
+        "mflib": [
+            {"steps": CONJUGATE, "rule": "conjugate", "n_factors": 16, "reg": 0.03},
+            {"steps": ALTERNATING, "rule": "alternating", "n_factors": 16, "reg": 0.03},
+        ],
+        "Surprise SVD": [
+            {"steps": [10, 20, 30, 40], "n_factors": 16, "lr_all": 0.01, "reg_all": 0.05},
+            {"steps": [10, 20, 30, 40], "n_factors": 16, "lr_all": 0.02, "reg_all": 0.05},
+        ],
+        "cmfrec": [
+            {"steps": ALS, "k": 16, "lambda_": 0.03, **CMFREC},
+            {"steps": ALS, "k": 16, "lambda_": 0.05, **CMFREC},
+            {"steps": ALS, "k": 16, "lambda_": 0.05, **CMFREC, "use_cg": False},
+        ],
+        "LIBMF": [
+            {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.03, "r": 0.1},
+            {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.05, "r": 0.1},
+            {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.05, "r": 0.05},
+        ],
+    },
+    "2.5e7": {
+        "mflib": [
+            {"steps": CONJUGATE[1:7], "rule": "conjugate", "n_factors": 16, "reg": 0.03},
+            {"steps": ALTERNATING[:6], "rule": "alternating", "n_factors": 16, "reg": 0.03},
+        ],
+        "cmfrec": [
+            {"steps": ALS[:6], "k": 16, "lambda_": 0.03, **CMFREC},
+            {"steps": ALS[:6], "k": 16, "lambda_": 0.03, **CMFREC, "use_cg": False},
+        ],
+        "LIBMF": [
+            {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.03, "r": 0.1, "own_rmse": True},
+            {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.05, "r": 0.1, "own_rmse": True},
+            {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.05, "r": 0.05, "own_rmse": True},
+        ],
+    },
+}
+# SVD++ takes minutes
+FOLDS_OF = {"Surprise SVD++": 1}

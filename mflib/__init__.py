@@ -1,6 +1,6 @@
 """Matrix factorization by gradient descent: the lecture, executable, proved, fast and reproducible."""
 
-from mflib import datasets, dense, metrics
+from mflib import datasets, dense, evaluation, metrics, splits
 from mflib.descent import Descent, DivergenceError, descend, random_factors
 from mflib.ratings import Ratings
 from mflib.sparse import gradients, loss, loss_and_gradients, predict_pairs, top_n
@@ -16,6 +16,7 @@ __all__ = [
     "datasets",
     "dense",
     "descend",
+    "evaluation",
     "get_num_threads",
     "gradients",
     "loss",
@@ -24,6 +25,7 @@ __all__ = [
     "predict_pairs",
     "random_factors",
     "set_num_threads",
+    "splits",
     "top_n",
 ]
 

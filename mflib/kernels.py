@@ -669,3 +669,18 @@ def block_steps(turn, n_chunks, starts, columns, values, A, B, ridge, held, widt
             if held >= 0:
                 steps[i, held] = 0
         chunk = take_turn(turn)
+
+
+# Entries of an array that one thread takes at a time.
+ENTRIES = 1 << 17
+
+
+@compiled(nogil=True)
+def combine(turn, a, x, b, y, total):
+    """Let `total` be a x + b y, entry by entry; all of one length, and `total` may be x or y itself."""
+    n = np.uint64(len(total))
+    start = np.uint64(take_turn(turn)) * np.uint64(ENTRIES)
+    while start < n:
+        for t in range(start, min(start + np.uint64(ENTRIES), n)):
+            total[t] = a * x[t] + b * y[t]
+        start = np.uint64(take_turn(turn)) * np.uint64(ENTRIES)

@@ -1,26 +1,8 @@
 """The arrays of sparse ratings in both orders, by user and by item, which nothing can change."""
 
-from typing import NamedTuple
-
 import numpy as np
 
-from mflib import checks, columns, sorting
-
-
-class Split(NamedTuple):
-    """Two disjoint parts of the same ratings, with the same shape and labels.
-
-    Attributes
-    ----------
-    train, validation : Ratings
-    n_unknown : int
-        How many validation ratings are of a user or an item that has no rating in `train`: nothing was
-        learned about it, so its prediction is the start's.
-    """
-
-    train: "Orders"
-    validation: "Orders"
-    n_unknown: int
+from mflib import checks, columns, sorting, splits
 
 
 class Orders:
@@ -273,8 +255,8 @@ class Orders:
 
         Returns
         -------
-        Split
-            (train, validation, n_unknown).
+        mflib.splits.Split
+            (train, validation, n_unknown), and how it was made: `protocol`.
 
         Raises
         ------
@@ -300,8 +282,7 @@ class Orders:
         chosen = np.random.default_rng(seed).permutation(self.n_ratings)[:n_validation]
         is_validation = np.zeros(self.n_ratings, dtype=bool)
         is_validation[chosen] = True
-        train, validation = self.subset(~is_validation), self.subset(is_validation)
-        return Split(train, validation, int(np.sum(~train.knows(validation.users, validation.items))))
+        return splits.parted(self, is_validation, "random", seed, share=share)
 
 
 def _read_only(array):

@@ -18,10 +18,13 @@ def plain(learning_rate, momentum):
 
 def heavy_ball(learning_rate, momentum):
     """Momentum (Polyak 1964): the velocity v ← β v − η ∂J, from v = 0."""
-    velocity = [0, 0]
+    velocity = []
 
     def direction(grads, scaled):
-        velocity[:] = [momentum * v - learning_rate * g for v, g in zip(velocity, scaled, strict=True)]
+        if not velocity:
+            velocity.extend(np.zeros_like(g) for g in scaled)
+        for v, g in zip(velocity, scaled, strict=True):
+            sparse.combine(momentum, v, -learning_rate, g, out=v)
         return velocity
 
     return direction
@@ -36,7 +39,7 @@ def nesterov(learning_rate, momentum):
 
     def direction(grads, scaled):
         ahead = zip(velocity(grads, scaled), scaled, strict=True)
-        return [momentum * v - learning_rate * g for v, g in ahead]
+        return [sparse.combine(momentum, v, -learning_rate, g) for v, g in ahead]
 
     return direction
 
@@ -55,7 +58,7 @@ def conjugate(learning_rate, momentum):
         if before is not None and before[1] > 0:
             beta = (slope - _dot(before[0], scaled)) / before[1]
             if beta > 0:
-                longer = [beta * d + a for d, a in zip(before[2], along, strict=True)]
+                longer = [sparse.combine(beta, d, -1, s) for d, s in zip(before[2], scaled, strict=True)]
                 along = longer if _dot(grads, longer) < 0 else along
         before = grads, slope, along
         return along
@@ -133,7 +136,7 @@ def look_around(ratings, objective, rule, learning_rate, momentum, scaling):
         def move():
             P, Q = direction(grads, scaled(U, V, grads))
             t = line_minimum(objective.along(U, V, P, Q)) if exact else 1
-            return (U + t * P, V + t * Q) if t > 0 else None
+            return (sparse.combine(1, U, t, P), sparse.combine(1, V, t, Q)) if t > 0 else None
 
         return E, J, move
 

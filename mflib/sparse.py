@@ -336,6 +336,24 @@ def top_n(U, V, users, n=10, seen=None):
     return _form().top_n(U, V, users, n, seen)
 
 
+def combine(a, X, b, Y, out=None):
+    """The sum a X + b Y: what a step does to factors that are too large to be passed over four times.
+
+    Parameters
+    ----------
+    a, b : float
+    X, Y : ndarray of one dtype, float32 or float64, and one shape, C-contiguous
+    out : ndarray of that dtype and shape, optional
+        Where the sum is written; it may be X or Y.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array; the bits of NumPy's `a * X + b * Y`.
+    """
+    return _form().combine(a, X, b, Y, np.empty_like(X) if out is None else out)
+
+
 def _form():
     """The compiled loops, or their twin; either is loaded when it is first needed."""
     switched_off = os.environ.get("NUMBA_DISABLE_JIT") or "0"

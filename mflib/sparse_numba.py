@@ -76,6 +76,14 @@ def top_n(U, V, users, n, seen):
     return items, scores
 
 
+def combine(a, X, b, Y, out):
+    """The sum a X + b Y in one pass over them."""
+    number, n_chunks = X.dtype.type, -(-X.size // kernels.ENTRIES)
+    x, y = _frozen(X.reshape(-1)), _frozen(Y.reshape(-1))
+    share_out(kernels.combine, n_chunks, number(a), x, number(b), y, out.reshape(-1))
+    return out
+
+
 def _pass(order, A, B, want_gradient=True):
     """The loss, and −(2/N) Σ_j Δ_ij b_j for each row i of A."""
     starts, columns, values = order

@@ -86,6 +86,11 @@ def top_n(U, V, users, n, seen):
     return items, scores
 
 
+def combine(a, X, b, Y, out):
+    """The sum a X + b Y, with the bits of the compiled form."""
+    return np.add(a * X, b * Y, out=out)
+
+
 def _residual(ratings, U, V):
     """E12 on the observed entries."""
     return ratings.values.astype(U.dtype) - predict_pairs(U, V, ratings.users, ratings.items)

@@ -133,6 +133,26 @@ class Predictor:
         predicted = self._clipped(sparse.predict_pairs(self._U, self._V, *rows))
         return float(predicted[0]) if single else predicted
 
+    def covers(self, users, items):
+        """Whether both the user and the item of each pair are known.
+
+        Parameters
+        ----------
+        users, items
+            As for `predict`.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_pairs,)
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, TypeError, ValueError
+            As `predict`, but not for what is unknown.
+        """
+        check_is_fitted(self)
+        return self._covered(self._pairs(users, items)[0])
+
     def coverage(self, users, items):
         """Share of pairs whose user and item are both known.
 
@@ -149,10 +169,9 @@ class Predictor:
         Raises
         ------
         sklearn.exceptions.NotFittedError, TypeError, ValueError
-            As `predict`.
+            As `covers`.
         """
-        check_is_fitted(self)
-        covered = self._covered(self._pairs(users, items)[0])
+        covered = self.covers(users, items)
         return float(np.mean(covered)) if len(covered) else math.nan
 
     def recommend(self, user, n=10, *, exclude_seen=True, unknown="error"):

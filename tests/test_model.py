@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from mflib import Factorization, Ratings, datasets, descend, metrics, predict_pairs
+from mflib import DivergenceError, Factorization, Ratings, datasets, descend, metrics, predict_pairs
 from mflib.rows import SHRINKAGE
 
 SMALL = {"n_factors": 3, "iterations": 8, "reg": 0.02}
@@ -496,3 +496,53 @@ print(hashlib.sha256(model.U_.tobytes() + model.V_.tobytes() + model.history_["l
         for n in "12"
     }
     assert len(found) == 1
+
+
+def test_a_descent_that_diverges_leaves_the_model_as_it_was(planted):
+    model = Factorization(**SMALL).fit(planted.train)
+    before = model.predict(0, 0)
+    with pytest.raises(DivergenceError, match="try learning_rate="):
+        model.set_params(rule="plain", scaling=None, learning_rate=1e6).fit(planted.train)
+    assert model.predict(0, 0) == before
+
+
+def random_case(rng):
+    """Ratings of any size, unit and kind, and settings within their ranges."""
+    n, m = (int(rows) for rows in rng.integers(1, 30, 2))
+    cells = rng.choice(n * m, rng.integers(1, n * m + 1), replace=False)
+    kinds = (rng.normal, lambda size: rng.integers(1, 6, size), rng.standard_cauchy)
+    values = kinds[rng.integers(3)](size=len(cells)) if rng.integers(4) else np.full(len(cells), 3.3)
+    values = (values + rng.choice([0, 100])) * 10.0 ** rng.uniform(-6, 6)
+    settings = {
+        "n_factors": int(rng.choice([1, 3, 50])),
+        "biases": bool(rng.integers(2)),
+        "rule": str(rng.choice(["plain", "conjugate", "alternating"])),
+        "scaling": (None, "count", "block")[rng.integers(3)],
+        "reg": float(rng.choice([0, 1e-3, 0.1, 10])),
+        "reg_weighting": str(rng.choice(["plain", "count"])),
+        "iterations": int(rng.integers(0, 30)),
+        "init_scale": float(rng.choice([1e-6, 0.1, 10])),
+        "dtype": str(rng.choice(["float32", "float64"])),
+    }
+    return Ratings.from_arrays(cells // m, cells % m, values, shape=(n, m)), settings
+
+
+def fit_random_cases(seeds):
+    for seed in seeds:
+        ratings, settings = random_case(np.random.default_rng(seed))
+        model = Factorization(seed=seed, **settings).fit(ratings)
+        assert np.isfinite(model.U_).all(), (seed, settings)
+        assert np.isfinite(model.V_).all(), (seed, settings)
+        assert np.isfinite(model.history_["objective"]).all(), (seed, settings)
+        assert np.isfinite(model.predict(ratings.users, ratings.items)).all(), (seed, settings)
+        assert all(math.isfinite(rating) for _, rating in model.recommend(int(ratings.users[0]))), seed
+        assert all(abs(cosine) <= 1 for _, cosine in model.similar_items(int(ratings.items[0]))), seed
+
+
+def test_random_settings_and_ratings_end_with_a_finite_model():
+    fit_random_cases(range(40))
+
+
+@pytest.mark.soak
+def test_five_hundred_random_settings_and_ratings_end_with_a_finite_model():
+    fit_random_cases(range(1000, 1500))

@@ -4,6 +4,8 @@ import importlib.metadata
 import subprocess
 import sys
 
+import pytest
+
 import mflib
 
 HEAVY = ("mlflow", "papermill", "matplotlib", "pandas", "scipy", "pyarrow", "numba", "llvmlite")
@@ -24,7 +26,15 @@ def test_every_public_name_is_there_sorted_and_documented():
 
 def test_the_promised_names_are_public():
     promised = {"Ratings", "dense", "datasets", "loss", "gradients", "loss_and_gradients", "descend"}
-    assert promised | {"DivergenceError"} <= set(mflib.__all__)
+    assert promised | {"DivergenceError", "Factorization"} <= set(mflib.__all__)
+
+
+def test_the_estimator_is_listed_before_it_is_loaded():
+    code = "import mflib; print('Factorization' in dir(mflib), 'Factorization' in vars(mflib))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
+    with pytest.raises(AttributeError, match="module 'mflib' has no attribute 'Factorisation'"):
+        _ = mflib.Factorisation
 
 
 def test_the_version_is_that_of_the_distribution():

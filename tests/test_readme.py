@@ -27,6 +27,23 @@ def test_example_of_the_checker_says_what_its_comments_say():
     assert "does not hold" in second
 
 
+def test_example_of_recommendations_runs_on_a_file_of_ones_own(tmp_path):
+    code = re.search(r"```python\n(from mflib import Factorization.*?)```", README, re.DOTALL)[1]
+    people, films = ["ann", "bob", "cem", "dan"], ["Alien", "Brazil", "Cube", "Dune", "Eraserhead"]
+    rows = [f"{who},{what},{(i * j) % 5 + 1}" for i, who in enumerate(people) for j, what in enumerate(films)]
+    (tmp_path / "mine.csv").write_text(
+        "\n".join(["customer,article,stars", *rows[:1], *rows[2:3], *rows[5:]])
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    predicted, *recommended, similar = done.stdout.splitlines()
+    assert 1 <= float(predicted) <= 5
+    assert {line.partition(":")[0] for line in recommended} == {"Brazil", "Dune", "Eraserhead"}
+    assert similar.count("Similar(item=") == 3
+    assert (tmp_path / "model.npz").is_file()
+
+
 @pytest.fixture(scope="module")
 def readme():
     spec = importlib.util.spec_from_file_location("readme", ROOT / "docs" / "readme.py")

@@ -9,6 +9,7 @@ from mflib.runs.record import (
     record_figure,
     record_history,
     record_metrics,
+    record_model,
     record_result,
     record_table,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "record_figure",
     "record_history",
     "record_metrics",
+    "record_model",
     "record_result",
     "record_table",
     "recording",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from mlflow.entities import Metric, Param, RunTag
 
 from mflib.runs import card, protocol, results
 from mflib.runs.files import write_text
+from mflib.runs.project import InputError
 from mflib.runs.series import log_metrics
 from mflib.runs.store import Store
 
@@ -48,6 +50,8 @@ def keep(store: Store, run_id: str, folder: Path, parameters: dict[str, Any], se
 def complete(folder: Path, run_id: str, about: dict[str, Any], finished: bool) -> dict[str, str]:
     """Complete the protocol by what the notebook told, and attach it: protocol.json, and the card.
 
+    Models that it left become MLflow models.
+
     Parameters
     ----------
     folder : Path
@@ -64,6 +68,8 @@ def complete(folder: Path, run_id: str, about: dict[str, Any], finished: bool) -
         The protocol and the result digest as tags of the run.
     """
     artifacts = folder / "artifacts"
+    for file in (artifacts / "models").glob("*.npz"):
+        _as_mlflow_model(file)
     found = results.from_folder(artifacts / "results", points(folder))
     about |= protocol.told_data([*lines(folder / "data.jsonl")])
     about |= {"dtype": results.dtypes(found), "result_digest": results.digest(found) if finished else ""}
@@ -71,6 +77,15 @@ def complete(folder: Path, run_id: str, about: dict[str, Any], finished: bool) -
     for notebook in (artifacts / "notebook").glob("*.ipynb"):
         card.put_on(notebook, run_id, about)
     return {**protocol.tags(about), protocol.RESULT_TAG: about["result_digest"]}
+
+
+def _as_mlflow_model(file: Path) -> None:
+    """Put an MLflow model in the place of a file of `Factorization.save`, unless it cannot be one."""
+    from mflib.runs import models  # MLflow's part for models takes seconds to import
+
+    with suppress(InputError, ValueError):  # of labels, or of a file that is none
+        models.write(file, file.with_suffix(""))
+        file.unlink()
 
 
 def log_tags(client, run_id: str, tags: dict[str, str]) -> None:

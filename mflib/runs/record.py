@@ -8,6 +8,7 @@ imports no MLflow, and the same calls in a notebook opened by hand do nothing:
                     artifacts/figures/<name>.png
                     artifacts/tables/<name>.csv
                     artifacts/results/<name>.npy
+                    artifacts/models/<name>.npz    of which the run gets an MLflow model (mflib.runs.models)
 """
 
 import csv
@@ -206,6 +207,45 @@ def record_result(**results: Any) -> None:
         with new_file(f"results/{name}.npy") as file:
             if file:
                 np.save(file, array, allow_pickle=False)
+
+
+def record_model(name: str, model: Any) -> None:
+    """Record a fitted model as `models/<name>`: an MLflow model, to be loaded from the run and served.
+
+    Where the labels are not all whole numbers, all floats or all text, no column of MLflow holds them: then
+    the run gets the file of `Factorization.save`, `models/<name>.npz`.
+
+    Parameters
+    ----------
+    name : str
+        Letters, digits, `_`, `-` and `.`; the same name again replaces the model.
+    model : Factorization
+
+    Raises
+    ------
+    ValueError
+        If the name has other signs, or the model is not fitted.
+    TypeError
+        If `model` is none, or as `Factorization.save`.
+
+    Examples
+    --------
+    >>> record_model("best", [1, 2])
+    Traceback (most recent call last):
+    ...
+    TypeError: model 'best': expected a Factorization, got list
+    """
+    _check_name("model", name)
+    from sklearn.utils.validation import check_is_fitted
+
+    from mflib import Factorization, model_file
+
+    if not isinstance(model, Factorization):
+        raise TypeError(f"model {name!r}: expected a Factorization, got {type(model).__name__}")
+    check_is_fitted(model)  # also where there is no run
+    with new_file(f"models/{name}.npz") as file:
+        if file:
+            model_file.save_to(file, model)
 
 
 def _canonical(name: str, value: Any) -> np.ndarray:

@@ -14,7 +14,7 @@ from mflib import checks, columns
 from mflib.axis import Axis
 from mflib.descent import descend, random_factors
 from mflib.predictor import Predictor
-from mflib.rows import extended, shrunken_means, unknown_row
+from mflib.rows import extended, shrunken_means
 
 
 class Factorization(Predictor, BaseEstimator):
@@ -226,14 +226,12 @@ class Factorization(Predictor, BaseEstimator):
             Axis("item", ratings.item_labels, ratings.item_counts),
         )
         factors = []
-        for side, (axis, W) in enumerate(zip(axes, (found.U, found.V), strict=True)):
+        for side, W in enumerate((found.U, found.V)):
             if self.biases:
                 W, biases = W[:, :-2], W[:, side - 2] * std
             else:
                 biases = shrunken_means(ratings, side, mean)
-            W = extended(W * math.sqrt(std), biases, int(self.biases), side)
-            W[~axis.known] = unknown_row(W, side)
-            factors.append(W)
+            factors.append(extended(W * math.sqrt(std), biases, int(self.biases), side))
         if not all(np.isfinite(W).all() for W in factors):
             raise ValueError(
                 f"ratings: what was learned of them is too large for {found.U.dtype}: use dtype='float64'"

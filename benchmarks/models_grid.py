@@ -65,15 +65,16 @@ GRIDS = {
         "mflib": [
             {"steps": CONJUGATE[1:7], "rule": "conjugate", "n_factors": 16, "reg": 0.03},
             {"steps": ALTERNATING[:6], "rule": "alternating", "n_factors": 16, "reg": 0.03},
+            {"steps": ALTERNATING[:6], "rule": "alternating", "n_factors": 16, "reg": 0.015},
         ],
         "cmfrec": [
-            {"steps": ALS[:6], "k": 16, "lambda_": 0.03, **CMFREC},
-            {"steps": ALS[:6], "k": 16, "lambda_": 0.03, **CMFREC, "use_cg": False},
+            {"steps": ALS[:5], "k": 16, "lambda_": 0.02, **CMFREC},
+            {"steps": ALS[:5], "k": 16, "lambda_": 0.02, **CMFREC, "use_cg": False},
         ],
         "LIBMF": [
             {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.03, "r": 0.1, "own_rmse": True},
-            {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.05, "r": 0.1, "own_rmse": True},
-            {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.05, "r": 0.05, "own_rmse": True},
+            {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.02, "r": 0.1, "own_rmse": True},
+            {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.01, "r": 0.1, "own_rmse": True},
         ],
     },
 }

@@ -525,7 +525,7 @@ def random_case(rng):
         "rule": str(rng.choice(["plain", "conjugate", "alternating"])),
         "scaling": (None, "count", "block")[rng.integers(3)],
         "reg": float(rng.choice([0, 1e-3, 0.1, 10])),
-        "reg_weighting": str(rng.choice(["plain", "count"])),
+        "reg_weighting": str(rng.choice(["plain", "count", "sqrt"])),
         "iterations": int(rng.integers(0, 30)),
         "init_scale": float(rng.choice([1e-6, 0.1, 10])),
         "dtype": str(rng.choice(["float32", "float64"])),

@@ -8,11 +8,13 @@ from fractions import Fraction
 import numpy as np
 
 from mflib import sparse
-from mflib.objective import REG_WEIGHTINGS, Objective
+from mflib.objective import Objective
 from mflib.ratings import Ratings
 
 REG = Fraction(3, 8)
 MEAN = Fraction(7, 2)  # μ of E18
+# Of the weightings those that are rational; the square root is but another number in the same place.
+REG_WEIGHTINGS = ("plain", "count")
 SETTINGS = tuple((weighting, biases) for weighting in REG_WEIGHTINGS for biases in (False, True))
 
 

@@ -31,7 +31,8 @@ class Factorization(Predictor, BaseEstimator):
     biases : bool
         Whether to learn b_i and c_j; else they are 0.
     rule, learning_rate, momentum, scaling, reg, reg_weighting, iterations, patience, progress
-        As for `descend`. The rule "alternating" needs no scaling, and `patience` needs validation ratings.
+        As for `descend`; the rule "alternating" needs no scaling, and `patience` needs validation ratings. By
+        default 10 iterations of "alternating", which are worth many, and 60 of any other rule.
     init_scale : float
         Standard deviation of the random factors at the start, for standardized ratings.
     rating_range : tuple of float, optional
@@ -87,13 +88,13 @@ class Factorization(Predictor, BaseEstimator):
         n_factors=50,
         *,
         biases=True,
-        rule="conjugate",
+        rule="alternating",
         learning_rate=None,
         momentum=0.9,
         scaling="count",
-        reg=0.1,
-        reg_weighting="count",
-        iterations=50,
+        reg=1.2,
+        reg_weighting="sqrt",
+        iterations=None,
         patience=None,
         init_scale=0.1,
         rating_range=None,
@@ -154,7 +155,7 @@ class Factorization(Predictor, BaseEstimator):
             V,
             self.rule,
             learning_rate=self.learning_rate,
-            iterations=self.iterations,
+            iterations=self._iterations(),
             momentum=self.momentum,
             reg=self.reg,
             reg_weighting=self.reg_weighting,
@@ -185,6 +186,12 @@ class Factorization(Predictor, BaseEstimator):
         if self.rating_range is not None:
             _checked_range(self.rating_range)
         return checks.float_dtype("dtype", self.dtype)
+
+    def _iterations(self):
+        """How many, where nobody has said so."""
+        if self.iterations is None:
+            return 10 if self.rule == "alternating" else 60
+        return self.iterations
 
     def _start(self, ratings, std, dtype):
         """Where the descent begins: at random, 0 where nothing is to be learned, or from the last fit."""

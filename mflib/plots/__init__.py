@@ -8,6 +8,7 @@ from mflib.plots.descent import agreement, learning_rates, tangent, walks
 from mflib.plots.grid import Panel, matrices, matrix
 from mflib.plots.heat import heat_map
 from mflib.plots.lines import curves
+from mflib.plots.model import held_out, parts_of_sum
 from mflib.plots.ratings import bars, item_map, ratings_overview
 from mflib.plots.runs import histories
 from mflib.plots.speed import instructions, roofline, times
@@ -43,12 +44,14 @@ __all__ = [
     "bars",
     "curves",
     "heat_map",
+    "held_out",
     "histories",
     "instructions",
     "item_map",
     "learning_rates",
     "matrices",
     "matrix",
+    "parts_of_sum",
     "ratings_overview",
     "roofline",
     "tangent",

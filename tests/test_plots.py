@@ -114,20 +114,20 @@ def test_every_picture_is_a_figure_that_can_be_saved(tmp_path):
         assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_each_split_shows_its_own_held_out_ratings_over_time():
+def test_each_split_shows_its_own_held_out_ratings_in_the_order_of_time():
     pairs = [0, 0, 1, 1], [0, 1, 0, 1]
     ratings = Ratings.from_arrays(*pairs, [5, 3, 4, 2], times=[30, 40, 10, 20])
     last, later = splits.leave_last(ratings), splits.chronological(ratings, at=30)
     panels = plots.held_out({"last": last, "later": later}).axes
     held_out = [sorted(map(tuple, axes.collections[1].get_offsets().tolist())) for axes in panels]
-    assert held_out == [[(20, 0), (40, 1)], [(30, 1), (40, 1)]]  # user 1 was first, so stands in row 0
+    assert held_out == [[(1, 0), (3, 1)], [(2, 1), (3, 1)]]  # user 1 was first, so stands in row 0
     assert [len(axes.collections[0].get_offsets()) for axes in panels] == [2, 2]
 
 
 def test_a_panel_of_held_out_ratings_shows_no_more_users_than_asked():
     ratings = Ratings.from_arrays([0, 0, 1, 1, 2, 2], [0, 1] * 3, [1.0] * 6, times=[1, 2, 3, 4, 5, 6])
     axes = plots.held_out({"last": splits.leave_last(ratings)}, n_users=2).axes[0]
-    assert axes.collections[0].get_offsets().tolist() == [[1, 0], [5, 1]]
+    assert axes.collections[0].get_offsets().tolist() == [[0, 0], [2, 1]]
 
 
 def test_the_steps_of_a_sum_go_from_its_first_part_to_the_sum():

@@ -10,7 +10,9 @@ from mflib.plots.style import BLUE, GREY, INK, SKY, VERMILION
 
 
 def held_out(splits: Mapping, n_users: int = 40) -> Figure:
-    """Which ratings each split holds out, over time, a panel for each: a row of dots is a user.
+    """Which ratings each split holds out, in the order of time, a panel for each: a row of dots is a user.
+
+    The place in that order, and not the time itself: many people give all their ratings within an hour.
 
     Parameters
     ----------
@@ -33,26 +35,29 @@ def held_out(splits: Mapping, n_users: int = 40) -> Figure:
     """
     figure, row = plt.subplots(1, len(splits), figsize=(8, 3.4), sharex=True, sharey=True, squeeze=False)
     for axes, (title, parts) in zip(row[0], splits.items(), strict=True):
-        place = _places(parts, n_users)
-        for part, color, label in ((parts[0], SKY, "training"), (parts[1], VERMILION, "held out")):
-            shown = place[part.users] >= 0
-            axes.scatter(part.times[shown], place[part.users[shown]], s=5, c=color, linewidths=0, label=label)
-        axes.set(xlabel="time", ylabel="user, by first rating" if axes is row[0, 0] else "", title=title)
+        x, y, is_held_out = _placed(parts, n_users)
+        for shown, color, label in ((~is_held_out, SKY, "training"), (is_held_out, VERMILION, "held out")):
+            axes.scatter(x[shown], y[shown], s=5, c=color, linewidths=0, label=label)
+        axes.set(xlabel="rating, by time", title=title, xticks=[], yticks=[])
         axes.grid(False)
-        axes.set(xticks=[], yticks=[])
+    row[0, 0].set_ylabel("user, by first rating")
     figure.legend(*row[0, 0].get_legend_handles_labels(), loc="outside right upper", markerscale=3)
     return figure
 
 
-def _places(parts, n_users):
-    """Of each user, the row to be drawn in; −1 for those that are not."""
-    users, times = (np.concatenate([getattr(part, of) for part in parts[:2]]) for of in ("users", "times"))
-    present, first = np.unique(users[np.argsort(times, kind="stable")], return_index=True)
-    order = present[np.argsort(first)]
-    chosen = order[np.linspace(0, len(order) - 1, min(n_users, len(order))).astype(int)]
-    place = np.full(parts[0].shape[0], -1)
-    place[chosen] = np.arange(len(chosen))
-    return place
+def _placed(parts, n_users):
+    """Of each rating of the users to be drawn: its place in the order of time, its row, whether held out."""
+    users, items, times = (
+        np.concatenate([getattr(part, of) for part in parts[:2]]) for of in ("users", "items", "times")
+    )
+    order = np.lexsort((items, users, times))  # the same for every split of the same ratings
+    present, first = np.unique(users[order], return_index=True)
+    present = present[np.argsort(first)]
+    chosen = present[np.linspace(0, len(present) - 1, min(n_users, len(present))).astype(int)]
+    row = np.full(parts[0].shape[0], -1)
+    row[chosen] = np.arange(len(chosen))
+    order = order[row[users[order]] >= 0]
+    return np.arange(len(order)), row[users[order]], order >= parts[0].n_ratings
 
 
 def parts_of_sum(

@@ -119,15 +119,17 @@ def test_each_split_shows_its_own_held_out_ratings_in_the_order_of_time():
     ratings = Ratings.from_arrays(*pairs, [5, 3, 4, 2], times=[30, 40, 10, 20])
     last, later = splits.leave_last(ratings), splits.chronological(ratings, at=30)
     panels = plots.held_out({"last": last, "later": later}).axes
-    held_out = [sorted(map(tuple, axes.collections[1].get_offsets().tolist())) for axes in panels]
-    assert held_out == [[(1, 0), (3, 1)], [(2, 1), (3, 1)]]  # user 1 was first, so stands in row 0
-    assert [len(axes.collections[0].get_offsets()) for axes in panels] == [2, 2]
+    dots = [axes.collections[0] for axes in panels]
+    red = [np.all(one.get_facecolor() == mpl.colors.to_rgba(plots.VERMILION), axis=1) for one in dots]
+    held_out = [one.get_offsets()[which].tolist() for one, which in zip(dots, red, strict=True)]
+    assert held_out == [[[1, 0], [3, 1]], [[2, 1], [3, 1]]]  # user 1 was first, so stands in row 0
+    assert [len(one.get_offsets()) for one in dots] == [4, 4]
 
 
 def test_a_panel_of_held_out_ratings_shows_no_more_users_than_asked():
     ratings = Ratings.from_arrays([0, 0, 1, 1, 2, 2], [0, 1] * 3, [1.0] * 6, times=[1, 2, 3, 4, 5, 6])
     axes = plots.held_out({"last": splits.leave_last(ratings)}, n_users=2).axes[0]
-    assert axes.collections[0].get_offsets().tolist() == [[0, 0], [2, 1]]
+    assert axes.collections[0].get_offsets().tolist() == [[0, 0], [1, 0], [2, 1], [3, 1]]
 
 
 def test_the_steps_of_a_sum_go_from_its_first_part_to_the_sum():

@@ -36,11 +36,13 @@ def held_out(splits: Mapping, n_users: int = 40) -> Figure:
     figure, row = plt.subplots(1, len(splits), figsize=(8, 3.4), sharex=True, sharey=True, squeeze=False)
     for axes, (title, parts) in zip(row[0], splits.items(), strict=True):
         x, y, is_held_out = _placed(parts, n_users)
-        for shown, color, label in ((~is_held_out, SKY, "training"), (is_held_out, VERMILION, "held out")):
-            axes.scatter(x[shown], y[shown], s=5, c=color, linewidths=0, label=label)
+        # all at once: of dots that lie over each other, neither kind hides the other
+        axes.scatter(x, y, s=5, c=np.where(is_held_out, VERMILION, SKY), linewidths=0)
         axes.set(xlabel="rating, by time", title=title, xticks=[], yticks=[])
         axes.grid(False)
     row[0, 0].set_ylabel("user, by first rating")
+    for color, label in ((SKY, "training"), (VERMILION, "held out")):
+        row[0, 0].scatter([], [], s=5, c=color, linewidths=0, label=label)
     figure.legend(*row[0, 0].get_legend_handles_labels(), loc="outside right upper", markerscale=3)
     return figure
 

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from mflib import checks, columns
+from mflib import checks, columns, rules
 from mflib.axis import Axis
 from mflib.descent import descend, random_factors
 from mflib.predictor import Predictor
@@ -178,6 +178,7 @@ class Factorization(Predictor, BaseEstimator):
                     "validation must have the labels of the training ratings: make both with Ratings.split"
                 )
         checks.whole_number("n_factors", self.n_factors, 1)
+        checks.choice("scaling", self.scaling, rules.SCALINGS)
         checks.whole_number("seed", self.seed, 0)
         checks.real_number("init_scale", self.init_scale, 0, math.inf, low_open=True, high_open=True)
         for name in ("biases", "warm_start", "progress"):

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from mflib import DivergenceError, Factorization, Ratings, datasets, descend, metrics, predict_pairs
 from mflib.rows import SHRINKAGE
 
-SMALL = {"n_factors": 3, "iterations": 8, "reg": 0.02}
+SMALL = {"rule": "conjugate", "n_factors": 3, "iterations": 8, "reg": 0.02, "reg_weighting": "count"}
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,9 @@ def test_each_setting_changes_what_is_predicted(planted, model, name):
 def test_learning_rate_and_momentum_matter_where_the_rule_has_them(planted):
     def last(**settings):
         return (
-            Factorization(rule="momentum", **SMALL | {"reg": 0.0} | settings).fit(planted.train).history_[-1]
+            Factorization(**SMALL | {"rule": "momentum", "reg": 0.0} | settings)
+            .fit(planted.train)
+            .history_[-1]
         )
 
     at = last(learning_rate=0.1)["loss"]
@@ -211,7 +213,7 @@ def test_a_pair_with_one_side_unknown_gets_the_mean_of_the_other(planted, biases
 
 @pytest.mark.parametrize("rule", ["plain", "conjugate", "alternating"])
 def test_rows_without_a_rating_are_zero(planted, rule):
-    model = Factorization(**SMALL, rule=rule).fit(planted.train)
+    model = Factorization(**SMALL | {"rule": rule}).fit(planted.train)
     assert not model.U_[40].any()
     assert not model.V_[30:].any()
     assert (model.user_biases_[40], model.item_biases_[31], model.user_counts_[40]) == (0, 0, 0)

@@ -90,6 +90,7 @@ def test_a_fresh_process_predicts_the_same_bits(model, saved):
 def test_settings_of_every_kind_come_back(model, tmp_path):
     settings = {
         "n_factors": np.int64(3),
+        "rule": "plain",
         "learning_rate": "exact",
         "reg": np.float32(0.25),
         "rating_range": (-np.inf, 5),

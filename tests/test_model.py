@@ -227,6 +227,10 @@ def test_unknown_ids_are_listed(named):
         model.predict(["zoe", "zoe", 1.5, 1], ["film 1", "film 1", "film x", "film 1"])
     with pytest.raises(ValueError, match=r"7 users \(100, 101, 102, 103, 104, …\) without"):
         model.predict(range(100, 107), "film 1")
+    with pytest.raises(ValueError, match=r"^1 user \('zoe'\) without any"):
+        model.predict("zoe", ["film 1", "film 2"])
+    with pytest.raises(ValueError, match=r"^1 item \('film x'\) without any"):
+        model.predict([1, 1, 1], "film x")
 
 
 def test_ids_that_cannot_be_any_are_refused(model, named):

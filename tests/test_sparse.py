@@ -263,3 +263,15 @@ def test_a_costly_copy_at_every_call_is_warned_of():
         with pytest.warns(UserWarning, match=r"U is not contiguous by row.*use U\.copy\(\)") as warned:
             of(ratings, U, V)
         assert warned[0].filename == __file__
+
+
+@pytest.mark.parametrize("place", ["X", "Y", "out"])
+@pytest.mark.parametrize("wrong", ["shape", "dtype", "order"])
+def test_arrays_that_cannot_be_combined_as_columns_are_refused(place, wrong):
+    """The loop would read beyond an array, or take its entries in another order."""
+    arrays = {name: np.ones((4, 3)) for name in ("X", "Y", "out")}
+    other = {"shape": np.ones((4, 2)), "dtype": np.ones((4, 3), "f4"), "order": np.ones((4, 3), order="F")}
+    arrays[place] = other[wrong]
+    X, Y, out = arrays.values()
+    with pytest.raises(ValueError, match="must be a C-contiguous array of float"):
+        sparse.combine(1, X, 2, Y, out)

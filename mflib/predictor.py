@@ -45,12 +45,12 @@ class Predictor:
 
     @property
     def U_(self):
-        """Factors of the users."""
+        """Factors of the users: a view of longer rows, of which the functions of `sparse` take a `.copy()`."""
         return self._U[:-1, :-2]
 
     @property
     def V_(self):
-        """Factors of the items."""
+        """Factors of the items: a view as `U_` is."""
         return self._V[:-1, :-2]
 
     @property

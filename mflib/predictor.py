@@ -45,7 +45,7 @@ class Predictor:
 
     @property
     def U_(self):
-        """Factors of the users: a view of longer rows, of which the functions of `sparse` take a `.copy()`."""
+        """Factors of the users: a view of longer rows, so give `sparse` a `.copy()`."""
         return self._U[:-1, :-2]
 
     @property

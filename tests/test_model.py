@@ -82,8 +82,23 @@ def test_it_is_descend_on_the_standardized_ratings(planted):
     np.testing.assert_allclose(
         model.predict(train.users, train.items), mean + std * product, rtol=0, atol=1e-12
     )
-    np.testing.assert_allclose(model.history_["loss"], std**2 * found.history["loss"])
+    for field in ("loss", "objective"):
+        np.testing.assert_allclose(model.history_[field], std**2 * found.history[field])
     assert model.n_iter_ == 8
+
+
+def test_a_rule_of_small_steps_makes_more_of_them(planted):
+    counts = {
+        rule: Factorization(1, rule=rule).fit(planted.train).n_iter_ for rule in ("alternating", "plain")
+    }
+    assert counts == {"alternating": 10, "plain": 60}
+
+
+def test_ratings_that_differ_by_rounding_alone_are_constant():
+    """Else what is learned would be their rounding, made large."""
+    values = np.array([0.1 + 0.2, 0.3, 0.3, 0.3])
+    model = Factorization(1).fit(Ratings.from_arrays([0, 1, 0, 1], [0, 0, 1, 1], values))
+    assert model.std_ == 1
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(1e-6, 0), (20, 0), (1e6, -3e6)])

@@ -9,10 +9,12 @@ from problems import KINDS, TOLERANCE, problem
 from mflib import (
     Ratings,
     dense,
+    get_num_threads,
     gradients,
     loss,
     loss_and_gradients,
     predict_pairs,
+    set_num_threads,
     sparse,
     sparse_numba,
     sparse_numpy,
@@ -275,3 +277,20 @@ def test_arrays_that_cannot_be_combined_as_columns_are_refused(place, wrong):
     X, Y, out = arrays.values()
     with pytest.raises(ValueError, match="must be a C-contiguous array of float"):
         sparse.combine(1, X, 2, Y, out)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_sum_of_very_many_entries_has_the_bits_of_numpy_for_any_number_of_threads(dtype):
+    """So many that several threads share them: whole factors of a hundred thousand users."""
+    rng = np.random.default_rng(0)
+    X, Y = (rng.normal(size=(90_001, 13)).astype(dtype) for _ in range(2))
+    before = get_num_threads()
+    try:
+        for n in (1, 2):
+            set_num_threads(n)
+            np.testing.assert_array_equal(sparse.combine(0.3, X, -0.7, Y), 0.3 * X + -0.7 * Y)
+            out = X.copy()
+            assert sparse.combine(0.3, out, -0.7, Y, out) is out
+            np.testing.assert_array_equal(out, 0.3 * X + -0.7 * Y)
+    finally:
+        set_num_threads(before)

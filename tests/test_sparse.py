@@ -294,3 +294,24 @@ def test_a_sum_of_very_many_entries_has_the_bits_of_numpy_for_any_number_of_thre
             np.testing.assert_array_equal(out, 0.3 * X + -0.7 * Y)
     finally:
         set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"of": "W"}, ValueError, "of must be one of 'U', 'V', got 'W'"),
+        ({"ridge": [0.0, 0.0]}, ValueError, r"ridge must be an array of float64 of shape \(2,\)"),
+        ({"ridge": np.zeros(3)}, ValueError, r"ridge must be an array of float64 of shape \(2,\)"),
+        ({"ridge": np.zeros(2, "f4")}, ValueError, r"ridge must be an array of float64 of shape \(2,\)"),
+        ({"ridge": np.array([0, -1.0])}, ValueError, "ridge must be finite and not negative"),
+        ({"ridge": np.array([0, np.nan])}, ValueError, "ridge must be finite and not negative"),
+        ({"ridge": np.array([0, np.inf])}, ValueError, "ridge must be finite and not negative"),
+        ({"held": 4}, ValueError, "held must be a column of U, 0 to 3, got 4"),
+        ({"held": -1}, ValueError, "held must be at least 0"),
+    ],
+)
+def test_a_block_step_of_what_does_not_fit_is_refused(change, error, message):
+    ratings = Ratings.from_arrays([0, 1], [0, 2], [1.0, 2.0], shape=(2, 3))
+    given = {"of": "U", "ridge": np.zeros(2), "held": None} | change
+    with pytest.raises(error, match=message):
+        sparse.block_step(ratings, np.ones((2, 4)), np.ones((3, 4)), **given)

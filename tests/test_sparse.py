@@ -315,3 +315,21 @@ def test_a_block_step_of_what_does_not_fit_is_refused(change, error, message):
     given = {"of": "U", "ridge": np.zeros(2), "held": None} | change
     with pytest.raises(error, match=message):
         sparse.block_step(ratings, np.ones((2, 4)), np.ones((3, 4)), **given)
+
+
+@pytest.mark.parametrize("held", [None, 3])
+def test_rows_that_chunks_cut_count_once_along_a_line_and_in_a_block_step(held):
+    """A user with ratings in four chunks, and rows without ratings at both ends of whole chunks."""
+    rng = np.random.default_rng(0)
+    users = np.concatenate([np.ones(12_384, int), np.repeat(np.arange(2, 42), 100)])
+    items = np.concatenate([np.arange(12_384), np.tile(np.arange(100), 40)])
+    ratings = Ratings.from_arrays(users, items, rng.normal(size=16_384), shape=(44, 12_386))
+    U, P, V, Q = (rng.normal(size=(rows, 4)) for rows in (44, 44, 12_386, 12_386))
+    np.testing.assert_allclose(
+        sparse.line(ratings, U, V, P, Q), sparse_numpy.line(ratings, U, V, P, Q), rtol=1e-11
+    )
+    for of, rows in (("U", 44), ("V", 12_386)):
+        ridge = rng.uniform(0.1, 1, rows)
+        found = sparse.block_step(ratings, U, V, of, ridge, held)
+        expected = sparse_numpy.block_step(ratings, U, V, of, ridge, -1 if held is None else held)
+        np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-9)

@@ -2,8 +2,8 @@
 
 Neither an n × m nor an N × k array is ever made. The work is done by compiled loops (`sparse_numba`) on all
 threads that it may have (NUMBA_NUM_THREADS, or `set_num_threads`), or where Numba is switched off
-(NUMBA_DISABLE_JIT=1) by their readable twin, `sparse_numpy`. No BLAS product enters: the bits do not depend
-on the number of threads.
+(NUMBA_DISABLE_JIT=1) by their readable twin, `sparse_numpy`. In the compiled form no BLAS product enters:
+its bits do not depend on the number of threads.
 """
 
 import math

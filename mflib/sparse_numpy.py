@@ -70,6 +70,31 @@ def block_step(ratings, U, V, of, ridge, held):
     return steps
 
 
+def equations(ratings, U, V, first, after, held):
+    """The sums of the normal equations of some items, 0 in the column held."""
+    normal, right = np.zeros((after - first, *V.shape[1:] * 2), V.dtype), np.zeros_like(V[first:after])
+    for place, j in enumerate(range(first, after)):
+        own = slice(ratings.item_starts[j], ratings.item_starts[j + 1])
+        rows = U[ratings.users_by_item[own]]
+        errors = ratings.values_by_item[own].astype(V.dtype) - rows @ V[j]
+        if held >= 0:
+            rows[:, held] = 0
+        normal[place], right[place] = rows.T @ rows, rows.T @ errors
+    return normal, right
+
+
+def solved(normal, right, V, ridge, held):
+    """The step of each item from its equations."""
+    steps = np.zeros_like(V)
+    free = np.delete(np.arange(V.shape[1]), held if held >= 0 else [])
+    for j, own in enumerate(normal[:, free][:, :, free]):
+        total = ridge[j] + DAMPING * np.finfo(V.dtype).eps * np.trace(own)
+        if total > 0:
+            equations = own + V.dtype.type(total) * np.eye(len(free), dtype=V.dtype)
+            steps[j, free] = np.linalg.solve(equations, right[j, free] - V.dtype.type(ridge[j]) * V[j, free])
+    return steps
+
+
 def top_n(U, V, users, n, seen):
     """The best items of some users at a time, by a stable sort."""
     items, scores = np.empty((len(users), n), dtype=np.int64), np.empty((len(users), n), dtype=U.dtype)

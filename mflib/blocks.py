@@ -1,0 +1,207 @@
+"""Ratings in blocks of users, and what each block adds to a sum over all: functions of arrays alone.
+
+`cluster` runs them on its workers. A user lies in one block, so the rows of U and their penalties are of one
+block; N and the numbers of ratings of items are of all.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mflib import normal, sorting, sparse, training
+from mflib.objective import add_penalty, free_columns, weighted_products
+from mflib.ratings import Ratings
+
+# Ratings of a block where nobody says otherwise: 32 MB with float32, a tenth of a second's work.
+RATINGS = 1 << 21
+
+
+class Terms(NamedTuple):
+    """What of the objective is the same in all blocks.
+
+    Attributes
+    ----------
+    N : int
+        Number of ratings of all blocks (E03).
+    reg : float
+        λ (E16).
+    by_count : bool
+        Whether a row is penalized once for each of its ratings.
+    biases : bool
+    """
+
+    N: int
+    reg: float
+    by_count: bool
+    biases: bool
+
+    def weights(self, counts):
+        """The weights of the penalty of rows with these numbers of ratings."""
+        return counts if self.by_count else np.ones_like(counts)
+
+
+def cut(user_starts, n_blocks=None):
+    """Where to cut the users into blocks of about equally many ratings, each with one rating at least.
+
+    Parameters
+    ----------
+    user_starts : ndarray of int64, shape (n_users + 1,)
+    n_blocks : int, optional
+        At most so many: a user is never cut. By default as many as there are ratings for.
+
+    Returns
+    -------
+    list of int
+        Block b is of the users from edge b to edge b + 1.
+
+    Examples
+    --------
+    >>> cut(np.array([0, 4, 5, 6, 8]), 2)
+    [0, 1, 4]
+    """
+    N = int(user_starts[-1])
+    n_blocks = -(-N // RATINGS) if n_blocks is None else n_blocks
+    edges = [0]
+    for edge in np.searchsorted(user_starts, [N * b // n_blocks for b in range(1, n_blocks)]):
+        if user_starts[edges[-1]] < user_starts[edge] < N:
+            edges.append(int(edge))
+    return [*edges, len(user_starts) - 1]
+
+
+def part(ratings, first, after):
+    """The ratings of some users: (starts, items, values) by user, or None where there are none."""
+    starts = ratings.user_starts[first : after + 1]
+    place = slice(starts[0], starts[-1])
+    items = ratings.items[place]
+    return (starts - starts[0], items, ratings.values[place]) if len(items) else None
+
+
+def both_orders(by_user, n_items):
+    """The six arrays of a block from the three of `part`, whose memory is shared."""
+    return *by_user, *sorting.transposed(by_user, n_items)
+
+
+def _ratings(block):
+    return Ratings._of(block[:3], block[3:], None, None, None)
+
+
+def evaluate(block, U, V, terms):
+    """What `Objective.evaluate` says of one block.
+
+    Returns
+    -------
+    grad_U : ndarray
+        ∂J/∂U (E17) of the users of the block.
+    sums : tuple
+        Of the block: E, the penalty of U times N/λ, and ∂E/∂V, with N of all.
+    """
+    ratings = _ratings(block)
+    with np.errstate(over="ignore", invalid="ignore"):
+        E, grad_U, grad_V = sparse.loss_and_gradients(ratings, U, V)
+        share = ratings.n_ratings / terms.N
+        for grad in (grad_U, grad_V):
+            grad *= grad.dtype.type(share)
+        weights, (free, _) = terms.weights(ratings.user_counts), free_columns(terms.biases)
+        penalty = 0.0
+        if terms.reg:
+            add_penalty(grad_U, U, weights, free, terms.reg, terms.N)
+            penalty = weighted_products(U, U, weights, free)
+        if terms.biases:
+            grad_U[:, -1] = 0
+    return grad_U, (E * share, penalty, grad_V)
+
+
+def loss_and_penalty(block, U, V, terms):
+    """E and the penalty of U times N/λ, of one block."""
+    ratings = _ratings(block)
+    with np.errstate(over="ignore", invalid="ignore"):
+        E = sparse.loss(ratings, U, V) * (ratings.n_ratings / terms.N)
+        weights, (free, _) = terms.weights(ratings.user_counts), free_columns(terms.biases)
+        return E, weighted_products(U, U, weights, free) if terms.reg else 0.0
+
+
+def squares(block, U, V):
+    """Σ Δ² of one block."""
+    ratings = _ratings(block)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (sparse.loss(ratings, U, V) * ratings.n_ratings,)
+
+
+def along(block, U, V, P, Q, terms):
+    """The coefficients of E along a line (E19), and the three products of the penalty of U, of one block."""
+    ratings = _ratings(block)
+    with np.errstate(over="ignore", invalid="ignore"):
+        coefficients = sparse.line(ratings, U, V, P, Q) * (ratings.n_ratings / terms.N)
+        if not terms.reg:
+            return coefficients, np.zeros(3)
+        weights, (free, _) = terms.weights(ratings.user_counts), free_columns(terms.biases)
+        pairs = (U, U), (U, P), (P, P)
+        return coefficients, np.array([weighted_products(W, D, weights, free) for W, D in pairs])
+
+
+def user_step(block, U, V, terms):
+    """The exact step of the rows of U (`sparse.block_step`)."""
+    ratings = _ratings(block)
+    ridge = terms.reg * terms.weights(ratings.user_counts).astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return sparse.block_step(ratings, U, V, "U", ridge, U.shape[1] - 1 if terms.biases else None)
+
+
+def item_equations(block, U, V, first, after, terms):
+    """What a block adds to the normal equations of some items (`normal.equations`)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return normal.equations(_ratings(block), U, V, first, after, _held(V, terms))
+
+
+def item_step(equations, V, ridge, terms):
+    """The exact step of some rows of V from their equations, summed over all blocks (`normal.step`)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return normal.step(*equations, V, ridge, _held(V, terms))
+
+
+def _held(V, terms):
+    return V.shape[1] - 2 if terms.biases else None
+
+
+def by_count(block, grad_U, N):
+    """The rows of ∂J/∂U over their numbers of ratings (`training.by_count`)."""
+    return training.by_count(grad_U, np.diff(block[0]), N)
+
+
+def scale(X, a):
+    """The product a X of one block."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return a * X
+
+
+def combine(X, a, Y, b):
+    """The sum a X + b Y of one block."""
+    return sparse.combine(a, X, b, Y)
+
+
+def dot(X, Y):
+    """Σ of the products of all entries."""
+    from mflib import arrays
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (arrays.dot(X, Y),)
+
+
+def nth(several, place):
+    """One of several results."""
+    return several[place]
+
+
+def add(one, other):
+    """The sums of two blocks, one by one: a node of the tree."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return tuple(a + b for a, b in zip(one, other, strict=True))
+
+
+def versions():
+    """Of what decides the bits."""
+    import numba
+
+    import mflib
+
+    return {"mflib": mflib.__version__, "NumPy": np.__version__, "Numba": numba.__version__}

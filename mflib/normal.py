@@ -3,7 +3,6 @@
 `sparse.block_step` finds and solves those of a row at once; here one place adds what it knows.
 """
 
-
 from mflib import sparse
 
 

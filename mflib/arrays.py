@@ -43,16 +43,19 @@ def combine(X, a, Y, b, out=None):
 
 
 @singledispatch
-def dot(X, Y):
+def dots(X, Y, *more):
     """Σ of the products of all entries, in float64, the same for any number of threads: no BLAS.
 
     Parameters
     ----------
-    X, Y : ndarray, or blocks of one
-        Of one shape.
+    X, Y, *more : ndarray, or blocks of one
+        Of one shape: the first is multiplied with the second, the third with the fourth, and so on. Together,
+        because blocks elsewhere are asked only once.
 
     Returns
     -------
-    float
+    list of float
+        One for each two.
     """
-    return float(np.einsum("is,is->", X, Y, dtype=np.float64))
+    both = iter((X, Y, *more))
+    return [float(np.einsum("is,is->", A, B, dtype=np.float64)) for A, B in zip(both, both, strict=True)]

@@ -10,6 +10,9 @@ import numpy as np
 
 from mflib import arrays, blocks
 
+# Sums that are added at a time: each level of the tree is a message to the scheduler and back.
+BRANCHES = 4
+
 
 class Workers:
     """Tasks on the blocks of one descent.
@@ -65,20 +68,17 @@ class Workers:
     def sum(self, sums):
         """The sum of the tuples of all blocks, on a worker.
 
-        Neighbours are added first, then neighbouring pairs: a tree that depends on the number of blocks
-        alone, as the order of the additions does, and so the bits.
+        Neighbours are added first, some at a time, then neighbouring sums: a tree that depends on the
+        number of blocks alone, as the order of the additions does, and so the bits.
         """
         nodes = [(b, node) for b, node in enumerate(sums) if node is not None]
-        del sums
         while len(nodes) > 1:
-            pairs = [nodes[place : place + 2] for place in range(0, len(nodes), 2)]
-            nodes = [
-                (pair[0][0], self.submit(pair[0][0], blocks.add, pair[0][1], pair[1][1], priority=10))
-                if len(pair) == 2
-                else pair[0]
-                for pair in pairs
-            ]
+            groups = [nodes[place : place + BRANCHES] for place in range(0, len(nodes), BRANCHES)]
+            nodes = [(group[0][0], self._added([node for _, node in group], group[0][0])) for group in groups]
         return nodes[0][1]
+
+    def _added(self, nodes, block):
+        return nodes[0] if len(nodes) == 1 else self.submit(block, blocks.add, *nodes, priority=10)
 
     def scattered(self, U):
         """Send an array with a row for each user."""
@@ -99,13 +99,23 @@ class Blocked:
     dtype : dtype
     futures : list of distributed.Future
         The blocks, in order.
+    factor : float
+        What is still to be multiplied with `unscaled`: a task less where a sum is next.
     """
 
-    def __init__(self, workers, futures, shape, dtype):
-        self.workers, self.futures, self.shape, self.dtype = workers, futures, shape, dtype
+    def __init__(self, workers, futures, shape, dtype, factor=1):
+        self.workers, self.unscaled, self.shape, self.dtype = workers, futures, shape, dtype
+        self.factor = factor
 
     def __len__(self):
         return self.shape[0]
+
+    @property
+    def futures(self):
+        if self.factor != 1:
+            self.unscaled = self.workers.each(blocks.scale, self.unscaled, self.factor)
+            self.factor = 1
+        return self.unscaled
 
     def gather(self):
         """All of it, as an array here."""
@@ -120,14 +130,18 @@ def _futures(argument, n_blocks):
 
 @arrays.scale.register
 def _(X: Blocked, a):
-    return X.workers.like(X, X.workers.each(blocks.scale, X, a))
+    return Blocked(X.workers, X.unscaled, X.shape, X.dtype, a * X.factor)
 
 
 @arrays.combine.register
 def _(X: Blocked, a, Y, b, out=None):
-    return X.workers.like(X, X.workers.each(blocks.combine, X, a, Y, b))
+    terms = X.unscaled, a * X.factor, Y.unscaled, b * Y.factor
+    return X.workers.like(X, X.workers.each(blocks.combine, *terms))
 
 
-@arrays.dot.register
-def _(X: Blocked, Y):
-    return X.workers.total(X.workers.each(blocks.dot, X, Y))[0]
+@arrays.dots.register
+def _(X: Blocked, Y, *more):
+    several = X, Y, *more
+    factors = [A.factor * B.factor for A, B in zip(several[::2], several[1::2], strict=True)]
+    sums = X.workers.total(X.workers.each(blocks.dots, *(A.unscaled for A in several)))
+    return [factor * total for factor, total in zip(factors, sums, strict=True)]

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mflib import normal, sorting, sparse, training
+from mflib import arrays, normal, sorting, sparse, training
 from mflib.objective import add_penalty, free_columns, weighted_products
 from mflib.ratings import Ratings
 
-# Ratings of a block where nobody says otherwise: 32 MB with float32, a tenth of a second's work.
-RATINGS = 1 << 21
+# Ratings of a block where nobody says otherwise: 64 MB with float32, a tenth of a second's work for a thread.
+RATINGS = 1 << 22
 
 
 class Terms(NamedTuple):
@@ -85,39 +85,43 @@ def _ratings(block):
     return Ratings._of(block[:3], block[3:], None, None, None)
 
 
-def evaluate(block, U, V, terms):
-    """What `Objective.evaluate` says of one block.
-
-    Returns
-    -------
-    grad_U : ndarray
-        ∂J/∂U (E17) of the users of the block.
-    sums : tuple
-        Of the block: E, the penalty of U times N/λ, and ∂E/∂V, with N of all.
-    """
+def user_gradient(block, U, V, terms):
+    """∂J/∂U (E17) of the users of one block, with N of all."""
     ratings = _ratings(block)
     with np.errstate(over="ignore", invalid="ignore"):
-        E, grad_U, grad_V = sparse.loss_and_gradients(ratings, U, V)
-        share = ratings.n_ratings / terms.N
-        for grad in (grad_U, grad_V):
-            grad *= grad.dtype.type(share)
-        weights, (free, _) = terms.weights(ratings.user_counts), free_columns(terms.biases)
-        penalty = 0.0
+        _, grad = sparse.loss_and_gradient(ratings, U, V, "U")
+        grad *= grad.dtype.type(ratings.n_ratings / terms.N)
         if terms.reg:
-            add_penalty(grad_U, U, weights, free, terms.reg, terms.N)
-            penalty = weighted_products(U, U, weights, free)
-        if terms.biases:
-            grad_U[:, -1] = 0
-    return grad_U, (E * share, penalty, grad_V)
+            weights, (free, _) = terms.weights(ratings.user_counts), free_columns(terms.biases)
+            add_penalty(grad, U, weights, free, terms.reg, terms.N)
+    if terms.biases:
+        grad[:, -1] = 0
+    return grad
+
+
+def evaluate(block, U, V, terms):
+    """What one block adds to E (E04), to the penalty of U times N/λ, and to ∂E/∂V (E14), with N of all."""
+    ratings = _ratings(block)
+    with np.errstate(over="ignore", invalid="ignore"):
+        E, grad = sparse.loss_and_gradient(ratings, U, V, "V")
+        share = ratings.n_ratings / terms.N
+        grad *= grad.dtype.type(share)
+        return E * share, _penalty(ratings, U, terms), grad
+
+
+def _penalty(ratings, U, terms):
+    """The penalty of U times N/λ."""
+    if not terms.reg:
+        return 0.0
+    return weighted_products(U, U, terms.weights(ratings.user_counts), free_columns(terms.biases)[0])
 
 
 def loss_and_penalty(block, U, V, terms):
-    """E and the penalty of U times N/λ, of one block."""
+    """What one block adds to E and to the penalty of U times N/λ."""
     ratings = _ratings(block)
     with np.errstate(over="ignore", invalid="ignore"):
         E = sparse.loss(ratings, U, V) * (ratings.n_ratings / terms.N)
-        weights, (free, _) = terms.weights(ratings.user_counts), free_columns(terms.biases)
-        return E, weighted_products(U, U, weights, free) if terms.reg else 0.0
+        return E, _penalty(ratings, U, terms)
 
 
 def squares(block, U, V):
@@ -127,9 +131,12 @@ def squares(block, U, V):
         return (sparse.loss(ratings, U, V) * ratings.n_ratings,)
 
 
-def along(block, U, V, P, Q, terms):
-    """The coefficients of E along a line (E19), and the three products of the penalty of U, of one block."""
-    ratings = _ratings(block)
+def along(block, U, V, P, factor, Q, terms):
+    """The coefficients of E along a line (E19), and the three products of the penalty of U, of one block.
+
+    The direction of U is P times a factor.
+    """
+    ratings, P = _ratings(block), scale(P, factor)
     with np.errstate(over="ignore", invalid="ignore"):
         coefficients = sparse.line(ratings, U, V, P, Q) * (ratings.n_ratings / terms.N)
         if not terms.reg:
@@ -179,23 +186,19 @@ def combine(X, a, Y, b):
     return sparse.combine(a, X, b, Y)
 
 
-def dot(X, Y):
-    """Σ of the products of all entries."""
-    from mflib import arrays
-
+def dots(*pairs):
+    """Σ of the products of all entries, for each two (`arrays.dots`)."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return (arrays.dot(X, Y),)
+        return tuple(arrays.dots(*pairs))
 
 
-def nth(several, place):
-    """One of several results."""
-    return several[place]
-
-
-def add(one, other):
-    """The sums of two blocks, one by one: a node of the tree."""
+def add(first, *others):
+    """The sums of some blocks, each by itself, in their order: a node of the tree."""
+    sums = list(first)
     with np.errstate(over="ignore", invalid="ignore"):
-        return tuple(a + b for a, b in zip(one, other, strict=True))
+        for other in others:
+            sums = [a + b for a, b in zip(sums, other, strict=True)]
+    return tuple(sums)
 
 
 def versions():

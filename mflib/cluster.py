@@ -202,7 +202,7 @@ class BlockedTraining:
         client.wait_for_workers(1, timeout=PATIENCE)
         _check_versions(client)
         self.workers.settle()
-        self.sent = None, None
+        self.sent, self.ahead = (None, None), (None, None, None)
         self.train, self.validating = (self._placed(r) for r in (self.ratings, self.validation))
 
     def _placed(self, ratings):
@@ -224,11 +224,10 @@ class BlockedTraining:
     def evaluate(self, U, V):
         """E, J and both gradients, as `Objective.evaluate`."""
         workers, terms = self.workers, self.terms
-        both = workers.each(blocks.evaluate, self.train, U, self._sent(V), terms)
-        grad_U = workers.like(U, workers.each(blocks.nth, both, 0))
-        sums = [workers.submit(b, blocks.nth, one, 1, priority=10) for b, one in enumerate(both)]
-        del both
-        E, penalty, grad_V = workers.total(sums)
+        sums = workers.sum(workers.each(blocks.evaluate, self.train, U, self._sent(V), terms))
+        grad_U = workers.like(U, workers.each(blocks.user_gradient, self.train, U, self._sent(V), terms))
+        self.ahead = U, V, self._squares(U, V)  # while the client waits for the others
+        E, penalty, grad_V = workers.client.gather(sums)
         grad_V = np.array(grad_V)  # what Dask has received may be read-only
         if terms.reg:
             free = free_columns(terms.biases)[1]
@@ -254,17 +253,27 @@ class BlockedTraining:
         """√E on the validation ratings; NaN where there are none."""
         if self.validation is None:
             return np.nan
+        known = self.ahead[0] is U and self.ahead[1] is V
+        future = self.ahead[2] if known else self._squares(U, V)
+        self.ahead = None, None, None
+        return float(np.sqrt(self.workers.client.gather(future)[0] / self.validation.n_ratings))
+
+    def _squares(self, U, V):
+        """Σ Δ² of the validation ratings, on the way; None where there are none."""
+        if self.validation is None:
+            return None
         V = self._sent(V)
-        sums = [
+        return self.workers.sum(
             None if block is None else self.workers.submit(b, blocks.squares, block, own, V)
             for b, (block, own) in enumerate(zip(self.validating, U.futures, strict=True))
-        ]
-        return float(np.sqrt(self.workers.total(sums)[0] / self.validation.n_ratings))
+        )
 
     def along(self, U, V, P, Q):
         """The coefficients of J along a line, as `Objective.along`."""
         there = self.workers.client.scatter(Q, hash=False)
-        sums = self.workers.each(blocks.along, self.train, U, self._sent(V), P, there, self.terms)
+        sums = self.workers.each(
+            blocks.along, self.train, U, self._sent(V), P.unscaled, P.factor, there, self.terms
+        )
         coefficients, (constant, slope, square) = self.workers.total(sums)
         penalties = (
             self._penalty(constant, V, V), 2 * self._penalty(slope, V, Q), self._penalty(square, Q, Q), 0, 0,

@@ -55,13 +55,15 @@ def conjugate(learning_rate, momentum, memory=None):
     memory = {} if memory is None else memory
 
     def direction(grads, scaled):
-        slope, along = _dot(grads, scaled), [arrays.scale(s, -1) for s in scaled]
+        along = [arrays.scale(s, -1) for s in scaled]
         if memory.get("slope", 0) > 0:
-            beta = (slope - _dot(memory["gradients"], scaled)) / memory["slope"]
-            if beta > 0:
-                before = zip(memory["direction"], scaled, strict=True)
-                longer = [arrays.combine(d, beta, s, -1) for d, s in before]
-                along = longer if _dot(grads, longer) < 0 else along
+            old, before = memory["gradients"], memory["direction"]
+            slope, changed, ahead = _dots((grads, scaled), (old, scaled), (grads, before))
+            beta = (slope - changed) / memory["slope"]
+            if beta > 0 and beta * ahead < slope:  # else it would not descend
+                along = [arrays.combine(d, beta, s, -1) for d, s in zip(before, scaled, strict=True)]
+        else:
+            (slope,) = _dots((grads, scaled))
         memory.update(gradients=grads, slope=slope, direction=along)
         return along
 
@@ -175,6 +177,7 @@ def _scaling(training, scaling):
     return lambda U, V, grads: training.by_count(*grads)
 
 
-def _dot(pair, other):
-    """Σ of the products of all entries of two pairs."""
-    return sum(arrays.dot(X, Y) for X, Y in zip(pair, other, strict=True))
+def _dots(*products):
+    """Σ of the products of all entries, for each pair and another one."""
+    of_U, of_V = (arrays.dots(*(pair[side] for product in products for pair in product)) for side in (0, 1))
+    return [u + v for u, v in zip(of_U, of_V, strict=True)]

@@ -26,9 +26,15 @@ def loss(ratings, U, V):
 
 def loss_and_gradients(ratings, U, V):
     """E04 and E13 in one pass by user, E14 in one by item."""
-    E, grad_U = _pass((ratings.user_starts, ratings.items, ratings.values), U, V)
-    _, grad_V = _pass((ratings.item_starts, ratings.users_by_item, ratings.values_by_item), V, U)
-    return E, grad_U, grad_V
+    E, grad_U = loss_and_gradient(ratings, U, V, "U")
+    return E, grad_U, loss_and_gradient(ratings, U, V, "V")[1]
+
+
+def loss_and_gradient(ratings, U, V, of):
+    """E04 and E13 in one pass by user, or E04 and E14 in one by item."""
+    if of == "U":
+        return _pass((ratings.user_starts, ratings.items, ratings.values), U, V)
+    return _pass((ratings.item_starts, ratings.users_by_item, ratings.values_by_item), V, U)
 
 
 def line(ratings, U, V, P, Q):

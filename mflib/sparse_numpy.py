@@ -41,6 +41,12 @@ def loss_and_gradients(ratings, U, V):
     return _mean_square(D), grad_U, grad_V
 
 
+def loss_and_gradient(ratings, U, V, of):
+    """E04, and E13 or E14."""
+    E, grad_U, grad_V = loss_and_gradients(ratings, U, V)
+    return E, grad_U if of == "U" else grad_V
+
+
 def line(ratings, U, V, P, Q):
     """E19 from the products of every rating."""
     users, items = ratings.users, ratings.items

@@ -11,15 +11,16 @@ LIBMF = [2, 3, 4, 5, 6, 7, 8, 10, 12, 15]
 LIBMF_PLANTED = [3, 5, 7, 10, 12, 15, 20, 25, 30]
 CONJUGATE = [2, 5, 10, 15, 20, 30, 40, 60]
 ALTERNATING = [1, 2, 3, 4, 6, 8, 12]
+ROUNDS = [3, 4, 5, 6, 7, 8]
 
 GRIDS = {
     "ml-latest-small": {
         "mflib": [
-            {"steps": CONJUGATE, "rule": "conjugate", "n_factors": 50, "reg": 0.1},
-            {"steps": CONJUGATE, "rule": "conjugate", "n_factors": 100, "reg": 0.1},
-            {"steps": ALTERNATING, "rule": "alternating", "n_factors": 50, "reg": 0.1},
-            {"steps": ALTERNATING, "rule": "alternating", "n_factors": 100, "reg": 0.1},
-            {"steps": ALTERNATING[:5], "rule": "alternating", "n_factors": 200, "reg": 0.1},
+            {"steps": CONJUGATE, "rule": "conjugate", "n_factors": 50},
+            {"steps": ALTERNATING, "n_factors": 20},
+            {"steps": ALTERNATING, "n_factors": 50},
+            {"steps": ALTERNATING, "n_factors": 150},
+            {"steps": ALTERNATING, "n_factors": 100, "reg": 0.1, "reg_weighting": "count"},
         ],
         "Surprise SVD": [
             {"steps": [5, 10, 15, 20, 30], **SURPRISE_DEFAULTS},
@@ -43,8 +44,9 @@ GRIDS = {
     },
     "1e6": {
         "mflib": [
-            {"steps": CONJUGATE, "rule": "conjugate", "n_factors": 16, "reg": 0.03},
-            {"steps": ALTERNATING, "rule": "alternating", "n_factors": 16, "reg": 0.03},
+            {"steps": CONJUGATE, "rule": "conjugate", "n_factors": 16, "reg": 0.2, "biases": False},
+            {"steps": ALTERNATING, "n_factors": 16, "reg": 0.2, "biases": False},
+            {"steps": ALTERNATING, "n_factors": 16, "reg": 0.3, "biases": False},
         ],
         "Surprise SVD": [
             {"steps": [10, 20, 30, 40], "n_factors": 16, "lr_all": 0.01, "reg_all": 0.05},
@@ -63,17 +65,17 @@ GRIDS = {
     },
     "2.5e7": {
         "mflib": [
-            {"steps": CONJUGATE[1:7], "rule": "conjugate", "n_factors": 16, "reg": 0.03},
-            {"steps": ALTERNATING[:6], "rule": "alternating", "n_factors": 16, "reg": 0.03},
+            {"steps": CONJUGATE[1:7], "rule": "conjugate", "n_factors": 16, "reg": 0.2, "biases": False},
+            {"steps": ROUNDS, "n_factors": 16, "reg": 0.2, "biases": False},
+            {"steps": ROUNDS, "n_factors": 16, "reg": 0.25, "biases": False},
         ],
         "cmfrec": [
-            {"steps": ALS[:6], "k": 16, "lambda_": 0.03, **CMFREC},
-            {"steps": ALS[:6], "k": 16, "lambda_": 0.03, **CMFREC, "use_cg": False},
+            {"steps": [2, 4, 8], "k": 16, "lambda_": 0.02, **CMFREC},
         ],
         "LIBMF": [
             {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.03, "r": 0.1, "own_rmse": True},
-            {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.05, "r": 0.1, "own_rmse": True},
-            {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.05, "r": 0.05, "own_rmse": True},
+            {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.02, "r": 0.1, "own_rmse": True},
+            {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.01, "r": 0.1, "own_rmse": True},
         ],
     },
 }

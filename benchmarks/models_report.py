@@ -4,6 +4,7 @@ import statistics
 
 import curves
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from mflib.plots.style import BLUE, GREEN, GREY, ORANGE, PINK, VERMILION, use_style
 
@@ -190,7 +191,7 @@ def table(measured):
             lines.append("| " + " | ".join(cells) + " |")
     lines += ["", "| goal | limit | measured | |", "|---|---|---|---|"]
     for what, limit, value, met in goals(measured):
-        said = "–" if value is None else f"{value:.3g}"
+        said = "–" if value is None else f"{value:.4g}"
         lines.append(
             f"| {what} | {limit} | {said} | {'' if value is None else 'met' if met else '**not met**'} |"
         )
@@ -234,6 +235,9 @@ def picture(measured, path):
         room = max(highest) - min(lowest)
         axes.axhline(min(lowest), color=GREY, linewidth=1)
         axes.set(xscale="log", xlabel="seconds of training", title=heading(measured, size).rstrip(":"))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_ylim(min(lowest) - 0.1 * room, max(highest) + room)
     all_axes[0][0].set_ylabel("test RMSE")
     handles = {

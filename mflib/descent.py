@@ -145,8 +145,8 @@ def descend(
         β in [0, 1), for the rules "momentum" and "nesterov".
     reg : float
         λ ≥ 0 of the penalty (E16).
-    reg_weighting : {"plain", "count"}
-        Whether a row is penalized once, or once for each of its ratings.
+    reg_weighting : {"plain", "count", "sqrt"}
+        Whether a row is penalized once, once for each of its ratings, or by the square root of their number.
     biases : bool
         The last two columns of U are (b_i, 1), those of V (1, c_j), and the ones stay (E18). Ratings then are
         less their mean.

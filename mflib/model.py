@@ -10,11 +10,11 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from mflib import checks, columns
+from mflib import checks, columns, rules
 from mflib.axis import Axis
 from mflib.descent import descend, random_factors
 from mflib.predictor import Predictor
-from mflib.rows import extended, shrunken_means, unknown_row
+from mflib.rows import extended, shrunken_means
 
 
 class Factorization(Predictor, BaseEstimator):
@@ -31,7 +31,8 @@ class Factorization(Predictor, BaseEstimator):
     biases : bool
         Whether to learn b_i and c_j; else they are 0.
     rule, learning_rate, momentum, scaling, reg, reg_weighting, iterations, patience, progress
-        As for `descend`. The rule "alternating" needs no scaling, and `patience` needs validation ratings.
+        As for `descend`; the rule "alternating" needs no scaling, and `patience` needs validation ratings. By
+        default 10 iterations of "alternating", which are worth many, and 60 of any other rule.
     init_scale : float
         Standard deviation of the random factors at the start, for standardized ratings.
     rating_range : tuple of float, optional
@@ -87,13 +88,13 @@ class Factorization(Predictor, BaseEstimator):
         n_factors=50,
         *,
         biases=True,
-        rule="conjugate",
+        rule="alternating",
         learning_rate=None,
         momentum=0.9,
         scaling="count",
-        reg=0.1,
-        reg_weighting="count",
-        iterations=50,
+        reg=1.2,
+        reg_weighting="sqrt",
+        iterations=None,
         patience=None,
         init_scale=0.1,
         rating_range=None,
@@ -154,7 +155,7 @@ class Factorization(Predictor, BaseEstimator):
             V,
             self.rule,
             learning_rate=self.learning_rate,
-            iterations=self.iterations,
+            iterations=self._iterations(),
             momentum=self.momentum,
             reg=self.reg,
             reg_weighting=self.reg_weighting,
@@ -177,6 +178,7 @@ class Factorization(Predictor, BaseEstimator):
                     "validation must have the labels of the training ratings: make both with Ratings.split"
                 )
         checks.whole_number("n_factors", self.n_factors, 1)
+        checks.choice("scaling", self.scaling, rules.SCALINGS)
         checks.whole_number("seed", self.seed, 0)
         checks.real_number("init_scale", self.init_scale, 0, math.inf, low_open=True, high_open=True)
         for name in ("biases", "warm_start", "progress"):
@@ -185,6 +187,12 @@ class Factorization(Predictor, BaseEstimator):
         if self.rating_range is not None:
             _checked_range(self.rating_range)
         return checks.float_dtype("dtype", self.dtype)
+
+    def _iterations(self):
+        """How many, where nobody has said so."""
+        if self.iterations is None:
+            return 10 if self.rule == "alternating" else 60
+        return self.iterations
 
     def _start(self, ratings, std, dtype):
         """Where the descent begins: at random, 0 where nothing is to be learned, or from the last fit."""
@@ -226,14 +234,12 @@ class Factorization(Predictor, BaseEstimator):
             Axis("item", ratings.item_labels, ratings.item_counts),
         )
         factors = []
-        for side, (axis, W) in enumerate(zip(axes, (found.U, found.V), strict=True)):
+        for side, W in enumerate((found.U, found.V)):
             if self.biases:
                 W, biases = W[:, :-2], W[:, side - 2] * std
             else:
                 biases = shrunken_means(ratings, side, mean)
-            W = extended(W * math.sqrt(std), biases, int(self.biases), side)
-            W[~axis.known] = unknown_row(W, side)
-            factors.append(W)
+            factors.append(extended(W * math.sqrt(std), biases, int(self.biases), side))
         if not all(np.isfinite(W).all() for W in factors):
             raise ValueError(
                 f"ratings: what was learned of them is too large for {found.U.dtype}: use dtype='float64'"

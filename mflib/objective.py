@@ -14,7 +14,8 @@ from mflib.quartic import line_minimum
 
 __all__ = ["REG_WEIGHTINGS", "Objective", "line_minimum"]
 
-REG_WEIGHTINGS = ("plain", "count")
+# The weights a and b of E16, from the numbers of ratings.
+REG_WEIGHTINGS = {"plain": np.ones_like, "count": np.copy, "sqrt": np.sqrt}
 # Rows whose penalty is added to a gradient at once: a block that stays in cache.
 ROWS = 1024
 
@@ -30,8 +31,8 @@ class Objective:
     ----------
     N : int
         Number of ratings (E03).
-    a, b : ndarray of int, shapes (n_users,) and (n_items,)
-        Weights of the penalty: 1, or the numbers of ratings of each user and each item.
+    a, b : ndarray of int or float64, shapes (n_users,) and (n_items,)
+        Weights of the penalty: 1, the numbers of ratings of each user and each item, or their square roots.
     reg : scalar
         λ.
     biases : bool
@@ -50,9 +51,9 @@ class Objective:
 
     def __init__(self, twin, data, N, counts, reg, reg_weighting, biases):
         checks.real_number("reg", reg, 0, np.inf, high_open=True)
-        checks.choice("reg_weighting", reg_weighting, REG_WEIGHTINGS)
+        checks.choice("reg_weighting", reg_weighting, tuple(REG_WEIGHTINGS))
         self.N, self.reg, self.biases = N, reg, bool(biases)
-        self.a, self.b = counts if reg_weighting == "count" else map(np.ones_like, counts)
+        self.a, self.b = map(REG_WEIGHTINGS[reg_weighting], counts)
         self._loss, self._loss_and_gradients, self._line = (
             partial(function, *data) for function in (twin.loss, twin.loss_and_gradients, twin.line)
         )
@@ -66,8 +67,8 @@ class Objective:
         ratings : Ratings
         reg : float
             λ ≥ 0.
-        reg_weighting : {"plain", "count"}
-            a = b = 1, or the numbers of ratings of each user and each item.
+        reg_weighting : {"plain", "count", "sqrt"}
+            a = b = 1, or the numbers of ratings of each user and each item, or their square roots.
         biases : bool
             Whether the last two columns of U and V are those of E18.
 

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from mflib import DivergenceError, Factorization, Ratings, datasets, descend, metrics, predict_pairs
 from mflib.rows import SHRINKAGE
 
-SMALL = {"n_factors": 3, "iterations": 8, "reg": 0.02}
+SMALL = {"rule": "conjugate", "n_factors": 3, "iterations": 8, "reg": 0.02, "reg_weighting": "count"}
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,9 @@ def test_each_setting_changes_what_is_predicted(planted, model, name):
 def test_learning_rate_and_momentum_matter_where_the_rule_has_them(planted):
     def last(**settings):
         return (
-            Factorization(rule="momentum", **SMALL | {"reg": 0.0} | settings).fit(planted.train).history_[-1]
+            Factorization(**SMALL | {"rule": "momentum", "reg": 0.0} | settings)
+            .fit(planted.train)
+            .history_[-1]
         )
 
     at = last(learning_rate=0.1)["loss"]
@@ -166,15 +168,19 @@ def test_validation_keeps_the_best_factors_and_patience_stops(planted):
     assert found < metrics.rmse(values, last)
 
 
-def test_the_validation_rmse_of_the_history_is_that_of_the_model(planted):
+@pytest.mark.parametrize("rule", ["conjugate", "alternating"])
+def test_the_validation_rmse_of_the_history_is_that_of_the_model(planted, rule):
     """Unknown users and items count as predicted by their mean there, too."""
-    train, validation, _ = planted
-    model = Factorization(**SMALL, rating_range=(-math.inf, math.inf)).fit(train, validation)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        predicted = model.predict(validation.users, validation.items, unknown="mean")
+    users, items, values = [3, 40, 5, 99], [4, 2, 30, 31], [4.0, 3.0, 5.0, 2.0]
+    shape, train = (100, 32), planted.train
+    train = Ratings.from_arrays(train.users, train.items, train.values, shape=shape)
+    validation = Ratings.from_arrays(users, items, values, shape=shape)
+    settings = {**SMALL, "rule": rule, "init_scale": 1.0, "rating_range": (-math.inf, math.inf)}
+    model = Factorization(**settings).fit(train, validation)
+    with pytest.warns(UserWarning, match="3 of 4 pairs"):
+        predicted = model.predict(users, items, unknown="mean")
     best = model.history_["validation_rmse"].min()
-    assert metrics.rmse(validation.values, predicted) == pytest.approx(best, rel=1e-5)
+    assert metrics.rmse(values, predicted) == pytest.approx(best, rel=1e-5)
 
 
 def test_validation_with_other_labels_is_refused(named):
@@ -205,10 +211,12 @@ def test_a_pair_with_one_side_unknown_gets_the_mean_of_the_other(planted, biases
     np.testing.assert_allclose(got, [model.predict(1, 1), of_user, of_item, of_item, model.mean_], rtol=1e-6)
 
 
-def test_rows_without_a_rating_are_zero(model):
+@pytest.mark.parametrize("rule", ["plain", "conjugate", "alternating"])
+def test_rows_without_a_rating_are_zero(planted, rule):
+    model = Factorization(**SMALL | {"rule": rule}).fit(planted.train)
     assert not model.U_[40].any()
     assert not model.V_[30:].any()
-    assert model.user_counts_[40] == 0
+    assert (model.user_biases_[40], model.item_biases_[31], model.user_counts_[40]) == (0, 0, 0)
 
 
 def test_unknown_ids_are_listed(named):
@@ -519,7 +527,7 @@ def random_case(rng):
         "rule": str(rng.choice(["plain", "conjugate", "alternating"])),
         "scaling": (None, "count", "block")[rng.integers(3)],
         "reg": float(rng.choice([0, 1e-3, 0.1, 10])),
-        "reg_weighting": str(rng.choice(["plain", "count"])),
+        "reg_weighting": str(rng.choice(["plain", "count", "sqrt"])),
         "iterations": int(rng.integers(0, 30)),
         "init_scale": float(rng.choice([1e-6, 0.1, 10])),
         "dtype": str(rng.choice(["float32", "float64"])),

@@ -71,6 +71,7 @@ FRESH = """
 import sys, hashlib
 from mflib import Factorization
 model = Factorization.load(sys.argv[1])
+open(sys.argv[1], "w").close()  # it is in memory
 users, items = [u for u in range(12) for _ in range(9)], 12 * [*range(9)]
 print(hashlib.sha256(model.predict(users, items).tobytes()).hexdigest())
 print(model.recommend([0, 5], 3))
@@ -89,6 +90,7 @@ def test_a_fresh_process_predicts_the_same_bits(model, saved):
 def test_settings_of_every_kind_come_back(model, tmp_path):
     settings = {
         "n_factors": np.int64(3),
+        "rule": "plain",
         "learning_rate": "exact",
         "reg": np.float32(0.25),
         "rating_range": (-np.inf, 5),
@@ -220,6 +222,14 @@ def test_whatever_byte_is_damaged_the_model_is_the_same_or_refused(model, saved)
         else:
             np.testing.assert_array_equal(loaded.predict(range(12), 0), expected)
     assert refused > 100
+
+
+def test_a_changed_factor_is_found_by_its_check_sum(model, saved):
+    content = bytearray(saved.read_bytes())
+    content[content.index(model._U[:-1].tobytes()) + 1] ^= 1
+    saved.write_bytes(content)
+    with pytest.raises(ValueError, match=r"the check sum of U\.npy is wrong"):
+        Factorization.load(saved)
 
 
 def test_a_file_that_is_open_is_written_the_same(model, saved, tmp_path):

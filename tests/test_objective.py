@@ -7,9 +7,10 @@ import pytest
 from problems import KINDS, TOLERANCE, exact, fractions, problem
 
 from mflib import dense, get_num_threads, set_num_threads, sparse
-from mflib.objective import REG_WEIGHTINGS, Objective
+from mflib.objective import Objective
 
-SETTINGS = [(weighting, biases) for weighting in REG_WEIGHTINGS for biases in (False, True)]
+RATIONAL = ("plain", "count")  # the square root is no Fraction
+SETTINGS = [(weighting, biases) for weighting in RATIONAL for biases in (False, True)]
 REG = Fraction(1, 3)
 
 
@@ -107,7 +108,7 @@ def test_both_twins_have_the_same_objective(kind, dtype, weighting, biases):
 
 def test_weights_are_one_or_the_numbers_of_ratings():
     p = problem()
-    plain, count = (Objective.of_ratings(p.ratings, 1.0, weighting) for weighting in REG_WEIGHTINGS)
+    plain, count = (Objective.of_ratings(p.ratings, 1.0, weighting) for weighting in RATIONAL)
     np.testing.assert_array_equal(plain.a, np.ones(4))
     np.testing.assert_array_equal(plain.b, np.ones(5))
     np.testing.assert_array_equal(count.a, p.R.sum(axis=1))
@@ -196,7 +197,7 @@ def test_arguments_stay_as_they_are():
         (
             {"reg_weighting": "users"},
             ValueError,
-            "reg_weighting must be one of 'plain', 'count', got 'users'",
+            "reg_weighting must be one of 'plain', 'count', 'sqrt', got 'users'",
         ),
     ],
 )
@@ -222,3 +223,19 @@ def test_other_things_than_ratings_are_refused():
         Objective.of_ratings(np.ones((2, 2)))
     with pytest.raises(ValueError, match="R marks no rating as observed"):
         Objective.of_dense(np.ones((2, 2)), np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("biases", [False, True])
+def test_square_roots_of_the_counts_weigh_the_penalty_and_its_gradient(biases):
+    p = problem("small")
+    roots = [np.sqrt(counts)[:, None] for counts in (p.ratings.user_counts, p.ratings.item_counts)]
+    objective = Objective.of_ratings(p.ratings, 0.5, "sqrt", biases)
+    free = [np.ones_like(W) for W in (p.U, p.V)]
+    if biases:
+        free[0][:, -1] = free[1][:, -2] = 0
+    W = [f * A for f, A in zip(free, (p.U, p.V), strict=True)]
+    expected = 0.5 * sum(np.sum(r * A**2) for r, A in zip(roots, W, strict=True)) / p.ratings.n_ratings
+    np.testing.assert_allclose(objective.penalty(p.U, p.V), expected)
+    gradients = sparse.gradients(p.ratings, p.U, p.V)
+    for grad, found, r, A, f in zip(gradients, objective.evaluate(p.U, p.V)[2:], roots, W, free, strict=True):
+        np.testing.assert_allclose(found, f * grad + 2 * 0.5 / p.ratings.n_ratings * r * A)

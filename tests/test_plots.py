@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from mflib import datasets, plots
+from mflib import Ratings, datasets, plots, splits
 
 
 @pytest.fixture(autouse=True)
@@ -112,3 +112,31 @@ def test_every_picture_is_a_figure_that_can_be_saved(tmp_path):
         assert isinstance(figure, Figure)
         figure.savefig(tmp_path / "picture.png")
         assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_each_split_shows_its_own_held_out_ratings_in_the_order_of_time():
+    pairs = [0, 0, 1, 1], [0, 1, 0, 1]
+    ratings = Ratings.from_arrays(*pairs, [5, 3, 4, 2], times=[30, 40, 10, 20])
+    last, later = splits.leave_last(ratings), splits.chronological(ratings, at=30)
+    panels = plots.held_out({"last": last, "later": later}).axes
+    dots = [axes.collections[0] for axes in panels]
+    red = [np.all(one.get_facecolor() == mpl.colors.to_rgba(plots.VERMILION), axis=1) for one in dots]
+    held_out = [one.get_offsets()[which].tolist() for one, which in zip(dots, red, strict=True)]
+    assert held_out == [[[1, 0], [3, 1]], [[2, 1], [3, 1]]]  # user 1 was first, so stands in row 0
+    assert [len(one.get_offsets()) for one in dots] == [4, 4]
+
+
+def test_a_panel_of_held_out_ratings_shows_no_more_users_than_asked():
+    ratings = Ratings.from_arrays([0, 0, 1, 1, 2, 2], [0, 1] * 3, [1.0] * 6, times=[1, 2, 3, 4, 5, 6])
+    axes = plots.held_out({"last": splits.leave_last(ratings)}, n_users=2).axes[0]
+    assert axes.collections[0].get_offsets().tolist() == [[0, 0], [1, 0], [2, 1], [3, 1]]
+
+
+def test_the_steps_of_a_sum_go_from_its_first_part_to_the_sum():
+    figure = plots.parts_of_sum({"mean": 3.5, "user": 0.25, "item": -0.5}, "sum", "points", ("rated", 4.0))
+    (axes,) = figure.axes
+    ends = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches]
+    assert ends == [(3.5, 3.75), (3.75, 3.25)]
+    assert texts(axes) == ["3.50", "+0.25", "−0.50", "3.25"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["mean", "user", "item", "sum"]
+    assert axes.lines[-1].get_xdata() == [4.0, 4.0]

@@ -148,7 +148,7 @@ def test_scaling_by_blocks_divides_by_the_second_derivatives(ratings):
         np.testing.assert_allclose(result.U[i], U[i] - 0.3 * np.linalg.solve(hessian, grad_U[i]), rtol=1e-9)
 
 
-@pytest.mark.parametrize("weighting", ["plain", "count"])
+@pytest.mark.parametrize("weighting", ["plain", "count", "sqrt"])
 @pytest.mark.parametrize("biases", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("k", [1, 3, 20])
@@ -222,7 +222,10 @@ def test_every_setting_of_the_objective_changes_the_result(ratings, rule):
 
     plain = descended()
     others = [
-        descended(reg=0.3), descended(reg=0.3, reg_weighting="count"), descended(biases=True),
+        descended(reg=0.3),
+        descended(reg=0.3, reg_weighting="count"),
+        descended(reg=0.3, reg_weighting="sqrt"),
+        descended(biases=True),
         descended(reg=0.3, biases=True),
     ]  # fmt: skip
     for one, other in itertools.combinations([plain, *others], 2):
@@ -287,7 +290,7 @@ def test_the_bits_of_a_whole_descent_are_the_same_for_any_number_of_threads(rule
         ({"rule": "nesterov"}, "needs a number as learning_rate, got None"),
         ({"scaling": "diagonal"}, "scaling must be one of None, 'count', 'block', got 'diagonal'"),
         ({"reg": -1}, r"reg must lie in \[0, inf\), got -1"),
-        ({"reg_weighting": "counts"}, "reg_weighting must be one of 'plain', 'count', got 'counts'"),
+        ({"reg_weighting": "counts"}, "reg_weighting must be one of 'plain', 'count', 'sqrt', got 'counts'"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(ratings, options, message):
@@ -335,7 +338,7 @@ def test_no_setting_ends_in_nan(block):
         )
         options = {
             "reg": float(rng.choice([0, 1e-6, 0.1, 10])),
-            "reg_weighting": str(rng.choice(["plain", "count"])),
+            "reg_weighting": str(rng.choice(["plain", "count", "sqrt"])),
             "scaling": None if rule == "alternating" else [None, "count", "block"][rng.integers(3)],
         }  # fmt: skip
         factors = random_factors(

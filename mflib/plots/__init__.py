@@ -8,6 +8,7 @@ from mflib.plots.descent import agreement, learning_rates, line_searches, tangen
 from mflib.plots.grid import Panel, matrices, matrix
 from mflib.plots.heat import heat_map
 from mflib.plots.lines import curves
+from mflib.plots.model import held_out, parts_of_sum
 from mflib.plots.ratings import bars, item_map, ratings_overview
 from mflib.plots.runs import histories
 from mflib.plots.speed import instructions, roofline, times
@@ -43,6 +44,7 @@ __all__ = [
     "bars",
     "curves",
     "heat_map",
+    "held_out",
     "histories",
     "instructions",
     "item_map",
@@ -50,6 +52,7 @@ __all__ = [
     "line_searches",
     "matrices",
     "matrix",
+    "parts_of_sum",
     "ratings_overview",
     "roofline",
     "tangent",

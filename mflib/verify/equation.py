@@ -45,9 +45,20 @@ class Equation:
     slack: Callable | None = None
 
 
+_latest = None  # (Y, R, dtype, ratings): differences ask for the same thousands of times
+
+
+def ratings_of(Y, R, dtype):
+    """The observed entries of a matrix that nobody changes, as Ratings."""
+    global _latest
+    if _latest is None or not (Y is _latest[0] and R is _latest[1] and dtype == _latest[2]):
+        _latest = Y, R, dtype, Ratings.from_dense(Y, R).astype(dtype)
+    return _latest[3]
+
+
 def on_ratings(function):
     """A function of (ratings, U, V) as one of (Y, R, U, V)."""
-    return lambda Y, R, U, V: function(Ratings.from_dense(Y, R).astype(U.dtype), U, V)
+    return lambda Y, R, U, V: function(ratings_of(Y, R, U.dtype), U, V)
 
 
 def parts(subjects, part):

@@ -8,11 +8,13 @@ from fractions import Fraction
 import numpy as np
 
 from mflib import sparse
-from mflib.objective import REG_WEIGHTINGS, Objective
-from mflib.ratings import Ratings
+from mflib.objective import Objective
+from mflib.verify.equation import ratings_of
 
 REG = Fraction(3, 8)
 MEAN = Fraction(7, 2)  # μ of E18
+# Of the weightings those that are rational; the square root is but another number in the same place.
+REG_WEIGHTINGS = ("plain", "count")
 SETTINGS = tuple((weighting, biases) for weighting in REG_WEIGHTINGS for biases in (False, True))
 
 
@@ -28,7 +30,7 @@ def on_matrix(Y, R, U):
 
 def on_ratings(Y, R, U):
     """Makes objectives of the sparse twin."""
-    ratings = Ratings.from_dense(Y, R).astype(U.dtype)
+    ratings = ratings_of(Y, R, U.dtype)
     return lambda weighting, biases: Objective.of_ratings(ratings, in_kind(REG, U), weighting, biases)
 
 

@@ -7,10 +7,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from mflib.objective import REG_WEIGHTINGS
 from mflib.verify import spelled
 from mflib.verify.differences import exact_derivative
-from mflib.verify.model_problems import MEAN, REG, SETTINGS, on_line
+from mflib.verify.model_problems import MEAN, REG, REG_WEIGHTINGS, SETTINGS, on_line
 
 NODES = (-2, -1, 0, 1, 2)
 BEYOND = 3  # one point more than a polynomial of degree 4 is settled by

@@ -5,6 +5,7 @@ same bits.
 """
 
 import uuid
+from concurrent.futures import CancelledError
 
 import numpy as np
 
@@ -35,7 +36,9 @@ class Workers:
     def settle(self):
         """Give each block a home among the workers that there are now: neighbours together."""
         known = sorted(self.client.scheduler_info(n_workers=-1)["workers"])
-        self.homes = [known[b * len(known) // self.n_blocks] for b in range(self.n_blocks)] if known else []
+        if not known:
+            raise CancelledError("all workers are gone")
+        self.homes = [known[b * len(known) // self.n_blocks] for b in range(self.n_blocks)]
 
     def submit(self, block, function, *arguments, priority=0):
         """One task on behalf of a block."""
@@ -56,10 +59,13 @@ class Workers:
 
     def scatter(self, parts):
         """Send each block its part, which is read-only there."""
-        return [
-            None if part is None else self.client.scatter(part, workers=[home], hash=False)
-            for part, home in zip(parts, self.homes, strict=True)
-        ]
+        try:
+            return [
+                None if part is None else self.client.scatter(part, workers=[home], hash=False)
+                for part, home in zip(parts, self.homes, strict=True)
+            ]
+        except KeyError as error:  # of the scheduler, which has just seen that worker go
+            raise CancelledError(f"worker {error} is gone") from error
 
     def total(self, sums):
         """The sum of the tuples of all blocks, fetched; None where a block has nothing to add."""

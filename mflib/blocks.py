@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mflib import arrays, normal, sorting, sparse, training
-from mflib.objective import add_penalty, free_columns, weighted_products
+from mflib.objective import REG_WEIGHTINGS, add_penalty, free_columns, weighted_products
 from mflib.ratings import Ratings
 
 # Ratings of a block where nobody says otherwise: 64 MB with float32, a tenth of a second's work for a thread.
@@ -25,19 +25,19 @@ class Terms(NamedTuple):
         Number of ratings of all blocks (E03).
     reg : float
         λ (E16).
-    by_count : bool
-        Whether a row is penalized once for each of its ratings.
+    reg_weighting : str
+        Of `objective.REG_WEIGHTINGS`.
     biases : bool
     """
 
     N: int
     reg: float
-    by_count: bool
+    reg_weighting: str
     biases: bool
 
     def weights(self, counts):
         """The weights of the penalty of rows with these numbers of ratings."""
-        return counts if self.by_count else np.ones_like(counts)
+        return REG_WEIGHTINGS[self.reg_weighting](counts)
 
 
 def cut(user_starts, n_blocks=None):
@@ -77,17 +77,24 @@ def part(ratings, first, after):
 
 
 def both_orders(by_user, n_items):
-    """The six arrays of a block from the three of `part`, whose memory is shared."""
+    """The six arrays of a block from the three of `part`."""
+    by_user = _aligned(*by_user)
     return *by_user, *sorting.transposed(by_user, n_items)
 
 
+def _aligned(*arrays):
+    """Arrays as kernels want them: what Dask has received may begin at any byte."""
+    return [np.require(A, requirements=("C", "A")) for A in arrays]
+
+
 def _ratings(block):
+    block = _aligned(*block)  # it may have been sent on
     return Ratings._of(block[:3], block[3:], None, None, None)
 
 
 def user_gradient(block, U, V, terms):
     """∂J/∂U (E17) of the users of one block, with N of all."""
-    ratings = _ratings(block)
+    ratings, (U, V) = _ratings(block), _aligned(U, V)
     with np.errstate(over="ignore", invalid="ignore"):
         _, grad = sparse.loss_and_gradient(ratings, U, V, "U")
         grad *= grad.dtype.type(ratings.n_ratings / terms.N)
@@ -101,7 +108,7 @@ def user_gradient(block, U, V, terms):
 
 def evaluate(block, U, V, terms):
     """What one block adds to E (E04), to the penalty of U times N/λ, and to ∂E/∂V (E14), with N of all."""
-    ratings = _ratings(block)
+    ratings, (U, V) = _ratings(block), _aligned(U, V)
     with np.errstate(over="ignore", invalid="ignore"):
         E, grad = sparse.loss_and_gradient(ratings, U, V, "V")
         share = ratings.n_ratings / terms.N
@@ -118,7 +125,7 @@ def _penalty(ratings, U, terms):
 
 def loss_and_penalty(block, U, V, terms):
     """What one block adds to E and to the penalty of U times N/λ."""
-    ratings = _ratings(block)
+    ratings, (U, V) = _ratings(block), _aligned(U, V)
     with np.errstate(over="ignore", invalid="ignore"):
         E = sparse.loss(ratings, U, V) * (ratings.n_ratings / terms.N)
         return E, _penalty(ratings, U, terms)
@@ -126,7 +133,7 @@ def loss_and_penalty(block, U, V, terms):
 
 def squares(block, U, V):
     """Σ Δ² of one block."""
-    ratings = _ratings(block)
+    ratings, (U, V) = _ratings(block), _aligned(U, V)
     with np.errstate(over="ignore", invalid="ignore"):
         return (sparse.loss(ratings, U, V) * ratings.n_ratings,)
 
@@ -136,7 +143,7 @@ def along(block, U, V, P, factor, Q, terms):
 
     The direction of U is P times a factor.
     """
-    ratings, P = _ratings(block), scale(P, factor)
+    ratings, (U, V, P, Q) = _ratings(block), _aligned(U, V, scale(P, factor), Q)
     with np.errstate(over="ignore", invalid="ignore"):
         coefficients = sparse.line(ratings, U, V, P, Q) * (ratings.n_ratings / terms.N)
         if not terms.reg:
@@ -148,7 +155,7 @@ def along(block, U, V, P, factor, Q, terms):
 
 def user_step(block, U, V, terms):
     """The exact step of the rows of U (`sparse.block_step`)."""
-    ratings = _ratings(block)
+    ratings, (U, V) = _ratings(block), _aligned(U, V)
     ridge = terms.reg * terms.weights(ratings.user_counts).astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         return sparse.block_step(ratings, U, V, "U", ridge, U.shape[1] - 1 if terms.biases else None)
@@ -157,13 +164,13 @@ def user_step(block, U, V, terms):
 def item_equations(block, U, V, first, after, terms):
     """What a block adds to the normal equations of some items (`normal.equations`)."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return normal.equations(_ratings(block), U, V, first, after, _held(V, terms))
+        return normal.equations(_ratings(block), *_aligned(U, V), first, after, _held(V, terms))
 
 
 def item_step(equations, V, ridge, terms):
     """The exact step of some rows of V from their equations, summed over all blocks (`normal.step`)."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return normal.step(*equations, V, ridge, _held(V, terms))
+        return normal.step(*_aligned(*equations, V, ridge), _held(V, terms))
 
 
 def _held(V, terms):
@@ -183,6 +190,7 @@ def scale(X, a):
 
 def combine(X, a, Y, b):
     """The sum a X + b Y of one block."""
+    X, Y = _aligned(X, Y)
     return sparse.combine(a, X, b, Y)
 
 

@@ -190,7 +190,7 @@ class BlockedTraining:
     def __init__(self, workers, ratings, validation, settings):
         self.workers, self.ratings, self.validation = workers, ratings, validation
         self.terms = blocks.Terms(
-            ratings.n_ratings, settings["reg"], settings["reg_weighting"] == "count", settings["biases"]
+            ratings.n_ratings, settings["reg"], settings["reg_weighting"], settings["biases"]
         )
         self.b = self.terms.weights(ratings.item_counts)
         with np.errstate(over="ignore"):
@@ -314,6 +314,8 @@ def _check_versions(client):
     own = blocks.versions()
     different = []
     for worker, found in sorted(client.run(blocks.versions, on_error="return").items()):
+        if isinstance(found, OSError):  # it is gone
+            raise found
         if not isinstance(found, dict):
             different.append(f"worker {worker} cannot import mflib ({type(found).__name__}: {found})")
             continue

@@ -231,7 +231,7 @@ def checked_settings(rule, learning_rate, momentum, reg, reg_weighting, biases, 
     if checks.choice("scaling", scaling, rules.SCALINGS) is not None and rule == "alternating":
         raise ValueError(f"rule='alternating' takes no scaling, got {scaling!r}: leave it out")
     reg = checks.real_number("reg", reg, 0, np.inf, high_open=True)
-    checks.choice("reg_weighting", reg_weighting, REG_WEIGHTINGS)
+    checks.choice("reg_weighting", reg_weighting, tuple(REG_WEIGHTINGS))
     return {
         "rule": rule,
         "learning_rate": learning_rate,

@@ -18,10 +18,10 @@ from mflib import DivergenceError, Ratings, blocks, cluster, datasets, descend, 
 # every rule, scaling and kind of step once
 RULES = {
     "plain": {"learning_rate": 1.0, "scaling": "count"},
-    "exact": {"rule": "plain"},
+    "exact": {"rule": "plain", "reg_weighting": "sqrt"},
     "momentum": {"rule": "momentum", "learning_rate": 10.0},
     "nesterov": {"rule": "nesterov", "learning_rate": 10.0},
-    "conjugate": {"rule": "conjugate"},
+    "conjugate": {"rule": "conjugate", "reg_weighting": "plain"},
     "block": {"rule": "conjugate", "scaling": "block"},
     "alternating": {"rule": "alternating"},
 }
@@ -59,7 +59,7 @@ def problem(dtype=np.float64):
 
 def options(name, **more):
     rule = {"rule": "plain", **RULES[name]}
-    return {**rule, "iterations": 8, "reg": 0.05, "reg_weighting": "count", "biases": True, **more}
+    return {"iterations": 6, "reg": 0.05, "reg_weighting": "count", "biases": True, **rule, **more}
 
 
 def distributed(client, name, dtype=np.float64, **more):
@@ -94,9 +94,9 @@ def test_the_result_is_that_of_one_machine_to_rounding(on_one_worker, name):
     assert found.stopped_because == expected.stopped_because
 
 
-@pytest.mark.parametrize("workers", [2, 3])
-def test_the_bits_are_the_same_for_any_number_of_workers(local, on_one_worker, workers):
-    scale(local, workers)
+def test_the_bits_are_the_same_for_any_number_of_workers(local, on_one_worker):
+    """For two of them as well: those of the tests that kill one."""
+    scale(local, 3)
     for name, expected in on_one_worker.items():
         assert_same_bits(distributed(local, name, validation=problem()[1]), expected)
 
@@ -118,15 +118,15 @@ def killer(client, at, how_many=1):
 @pytest.mark.parametrize("name", ["conjugate", "alternating"])
 def test_a_worker_killed_in_mid_descent_changes_no_bit(local, on_one_worker, name):
     scale(local, 2)
-    callback = killer(local, {2, 6})
+    callback = killer(local, {2, 5})
     found = distributed(local, name, validation=problem()[1], callback=callback, checkpoint_every=3)
     assert_same_bits(found, on_one_worker[name])
-    assert callback.killed == [2, 6]
+    assert callback.killed == [2, 5]
 
 
 def test_all_workers_killed_at_once_change_no_bit(local, on_one_worker):
     scale(local, 2)
-    callback = killer(local, {5}, how_many=2)
+    callback = killer(local, {4}, how_many=2)
     found = distributed(local, "momentum", validation=problem()[1], callback=callback, checkpoint_every=3)
     assert_same_bits(found, on_one_worker["momentum"])
 
@@ -183,15 +183,15 @@ def test_U_stays_on_the_workers_where_it_is_asked_to(local):
 def test_ctrl_c_returns_what_there_is(local):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        timer = threading.Timer(2, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        found = distributed(local, "plain", iterations=100_000, learning_rate=0.001)
+        timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+        begin = lambda row, U, V: timer.start() if row["iteration"] == 2 else None  # noqa: E731
+        found = distributed(local, "plain", iterations=100_000, learning_rate=0.001, callback=begin)
         timer.join()
     finally:
         signal.signal(signal.SIGINT, before)
     assert found.stopped_because == "interrupted"
     assert np.all(np.isfinite(found.U))
-    assert len(found.history) > 1
+    assert len(found.history) > 2
 
 
 def test_a_checkpoint_goes_on_with_the_same_bits_and_is_of_its_number_of_blocks(local, tmp_path):
@@ -212,7 +212,7 @@ def test_a_checkpoint_goes_on_with_the_same_bits_and_is_of_its_number_of_blocks(
             distributed(local, name, callback=crash, **kept)
         seen = []
         found = distributed(local, name, callback=lambda row, U, V: seen.append(row["iteration"]), **kept)  # noqa: B023
-        assert seen == [4, 5, 6, 7, 8]
+        assert seen == [4, 5, 6]
         assert_same_bits(found, distributed(local, name))
     with pytest.raises(ValueError, match="n_blocks was 5 and is 2"):
         distributed(local, "momentum", n_blocks=2, **kept)
@@ -260,8 +260,8 @@ def test_tasks_of_past_iterations_are_forgotten(local):
     def callback(row, U, V):
         seen[int(row["iteration"])] = local.run_on_scheduler(tasks)
 
-    distributed(local, "conjugate", iterations=25, callback=callback)
-    assert seen[25] <= seen[5] + 2 * BLOCKS
+    distributed(local, "conjugate", iterations=15, callback=callback)
+    assert seen[15] <= seen[5] + 2 * BLOCKS
 
 
 @pytest.mark.soak

@@ -151,6 +151,10 @@ class _Kept:
             _ours(self.place, self.state)
 
 
+class _NoWorkers(OSError):
+    """None has come within PATIENCE."""
+
+
 class _Ours(Exception):
     """Around an error of this process, which is no loss of a worker."""
 
@@ -199,7 +203,10 @@ class BlockedTraining:
     def settle(self):
         """Give blocks homes among the workers that there are, and send the ratings there."""
         client = self.workers.client
-        client.wait_for_workers(1, timeout=PATIENCE)
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError as error:
+            raise _NoWorkers from error
         _check_versions(client)
         self.workers.settle()
         self.sent, self.ahead = (None, None), (None, None, None)
@@ -348,6 +355,8 @@ def _see_whether_to_go_on(error, client, kept, checkpoint, n_blocks):
         gone = True
     if gone:
         raise ConnectionError(f"the scheduler is gone, and with it what the workers held; {where}") from error
+    if isinstance(error, _NoWorkers):
+        raise ConnectionError(f"no worker has come within {PATIENCE} s; {where}") from error
     if kept.losses > LOSSES:
         raise ConnectionError(
             f"workers were lost {kept.losses} times since iteration {kept.state.iteration}; {where}"

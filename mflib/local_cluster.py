@@ -10,6 +10,11 @@ from mflib.runs.project import InputError
 from mflib.runs.stop import Stop
 
 _HOST = "127.0.0.1"
+# A worker that was killed is started anew, however long a busy machine takes for it.
+CONFIG = {
+    "distributed.worker.multiprocessing-method": "spawn",
+    "distributed.deploy.lost-worker-timeout": "10 minutes",
+}
 
 
 def serve(workers: int | None, port: int) -> int:
@@ -56,14 +61,13 @@ def serve(workers: int | None, port: int) -> int:
     }
     with (
         Stop() as stop,
-        dask.config.set({"distributed.worker.multiprocessing-method": "spawn"}),
+        dask.config.set(CONFIG),
         LocalCluster(**options) as cluster,
     ):
         each = f"{threads} thread{'s' if threads > 1 else ''} each"
         print(f"scheduler  {cluster.scheduler_address}  ({workers} workers with {each})")
         print(f"dashboard  {cluster.dashboard_link if dashboard else 'none: pip install bokeh'}")
-        print("in Python  from distributed import Client")
-        print(f'           client = Client("{cluster.scheduler_address}")')
+        print(f'in Python  client = distributed.Client("{cluster.scheduler_address}")')
         print("           mflib.cluster.descend(…, client=client)")
         print("Ctrl-C ends it.", flush=True)
         while not stop.asked:

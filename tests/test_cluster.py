@@ -13,13 +13,24 @@ pytest.importorskip("distributed")
 import dask
 from distributed import Client, LocalCluster
 
-from mflib import DivergenceError, Ratings, blocks, cluster, datasets, descend, normal, random_factors, sparse
+from mflib import (
+    DivergenceError,
+    Ratings,
+    blocks,
+    cluster,
+    datasets,
+    descend,
+    local_cluster,
+    normal,
+    random_factors,
+    sparse,
+)
 
 # every rule, scaling and kind of step once
 RULES = {
     "plain": {"learning_rate": 1.0, "scaling": "count"},
     "exact": {"rule": "plain", "reg_weighting": "sqrt"},
-    "momentum": {"rule": "momentum", "learning_rate": 10.0},
+    "momentum": {"rule": "momentum", "learning_rate": 20.0},
     "nesterov": {"rule": "nesterov", "learning_rate": 10.0},
     "conjugate": {"rule": "conjugate", "reg_weighting": "plain"},
     "block": {"rule": "conjugate", "scaling": "block"},
@@ -32,7 +43,7 @@ BLOCKS = 5
 def local():
     """A scheduler and one worker; `scale` starts more. Nothing listens beyond loopback."""
     with (
-        dask.config.set({"distributed.worker.multiprocessing-method": "spawn"}),
+        dask.config.set(local_cluster.CONFIG),
         LocalCluster(
             n_workers=1, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
         ) as started,

@@ -96,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
 
     verify = commands.add_parser("verify", help="prove every equation on the functions that are shipped")
     verify.set_defaults(command=_verify)
+    verify.add_argument("ids", nargs="*", metavar="ID", help="such as E08; all where none is named")
     verify.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the random problems")
     verify.add_argument("--json", type=Path, metavar="FILE", help="write all findings there")
 
@@ -213,7 +214,11 @@ def _reproduce(given: argparse.Namespace) -> int:
 def _verify(given: argparse.Namespace) -> int:
     from mflib import text, verify
 
-    verdicts = verify.check_all(given.seed)
+    if unknown := [id for id in given.ids if id not in verify.IDS]:
+        raise InputError(f"{unknown[0]}: no such equation{nearest(unknown[0], verify.IDS)}")
+    if given.json:
+        write_text(given.json, "")  # or one would hear at the end that it cannot be written
+    verdicts = verify.check_all(given.seed, given.ids or verify.IDS)
     rows = verify.rows(verdicts)
     print(text.table([tuple(rows[0]), *(tuple(map(str, row.values())) for row in rows)], right={5, 6}))
     for verdict in verdicts:
@@ -223,7 +228,8 @@ def _verify(given: argparse.Namespace) -> int:
         write_text(given.json, json.dumps(verify.as_json(verdicts, given.seed), indent=1) + "\n")
     print(verify.FALSE_PASS_IN_WORDS)
     failed = [verdict.id for verdict in verdicts if not verdict.holds]
-    ending = f"fail: {', '.join(failed)}" if failed else f"hold: {verdicts[0].id} to {verdicts[-1].id}"
+    named = ", ".join(given.ids) or f"{verdicts[0].id} to {verdicts[-1].id}"
+    ending = f"fail: {', '.join(failed)}" if failed else f"hold: {named}"
     print(f"{len(failed) or len(verdicts)} of {len(verdicts)} equations {ending} (seed {given.seed})")
     return DID_NOT if failed else HELD
 

@@ -115,7 +115,9 @@ def descend(
     n_blocks = None if n_blocks is None else checks.whole_number("n_blocks", n_blocks, 1)
     edges = blocks.cut(ratings.user_starts, n_blocks)
     training = BlockedTraining(Workers(client, edges), ratings, validation, settings)
-    kept = _Kept(State.start(U, V), checks.whole_number("checkpoint_every", checkpoint_every, 1))
+    kept = _Kept(
+        State.start(U.copy(), V.copy()), checks.whole_number("checkpoint_every", checkpoint_every, 1)
+    )
     if checkpoint is not None:
         about = checkpoints.about(settings, ratings, validation, U, V, training.workers.n_blocks)
         kept.place = checkpoints.Place(checkpoint, checkpoint_every, about)
@@ -162,6 +164,8 @@ class _Ours(Exception):
 def _ours(function, *arguments):
     try:
         return function(*arguments)
+    except (CancelledError, KilledWorker):  # a callback that gathers may find a worker lost
+        raise
     except Exception as error:
         raise _Ours from error
 

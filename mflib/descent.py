@@ -274,16 +274,16 @@ def follow(training, state, settings, limits, callback, progress, keep):
     -------
     Descent
     """
-    U, V, memory = state.U, state.V, dict(state.memory)
+    first, U, V, memory = state.iteration, state.U, state.V, dict(state.memory)
     rule = {name: settings[name] for name in ("rule", "learning_rate", "momentum", "scaling")}
     look = rules.look_around(training, memory=memory, **rule)
     watch = _Watch(training, settings["learning_rate"], limits.iterations, progress, state)
     stopped_because = "iterations"
     try:
-        for iteration in range(state.iteration, limits.iterations + 1):
+        for iteration in range(first, limits.iterations + 1):
             if keep is not None:
                 state = watch.state(iteration, U, V, memory)
-                if iteration % keep.every == 0 and iteration > 0:
+                if iteration % keep.every == 0 and iteration > first:
                     keep(state)
             # Overflow is what divergence looks like: the watch reports it.
             with np.errstate(over="ignore", invalid="ignore"):

@@ -154,23 +154,22 @@ def test_both_dtypes_are_kept(local, dtype):
 
 
 def test_the_callback_is_called_once_an_iteration_with_U_that_can_be_fetched(local):
+    """Also where what it would fetch has just been lost."""
     scale(local, 2)
-    seen = []
+    seen, fetched, killed = [], [], []
+    (pid, *_) = local.run(os.getpid).values()
 
     def callback(row, U, V):
+        if row["iteration"] == 1 and not killed:
+            killed.append(pid)
+            os.kill(pid, signal.SIGKILL)
+        fetched.append(U.gather())
         seen.append(int(row["iteration"]))
-        if seen[-1] == 1:
-            for pid in client_pids[:1]:
-                os.kill(pid, signal.SIGKILL)
-        if seen[-1] == 4:
-            seen.append(U.gather())
-            return True
-        return False
+        return seen[-1] == 4
 
-    client_pids = list(local.run(os.getpid).values())
     found = distributed(local, "momentum", callback=callback)
-    assert seen[:-1] == [0, 1, 2, 3, 4]
-    np.testing.assert_array_equal(seen[-1], found.U)
+    assert seen == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(fetched[-1], found.U)
     assert (found.stopped_because, len(found.history)) == ("callback", 5)
 
 

@@ -122,18 +122,23 @@ def cmfrec_als(split):
         for step in steps:
             model, seconds = fit(step, setting)
             seconds = {name: max(0.0, value - preparing[name]) for name, value in seconds.items()}
-            # rows of ids without ratings hold random numbers
-            for counts, *arrays in (
-                (train.user_counts, model.A_, model.user_bias_),
-                (train.item_counts, model.B_, model.item_bias_),
-            ):
-                for array in arrays:
-                    array[counts == 0] = 0
-            dots = np.einsum("rk,rk->r", model.A_[test.users], model.B_[test.items])
-            biases = model.user_bias_[test.users] + model.item_bias_[test.items]
-            yield {"step": step, **seconds, "rmse": split.rmse(model.glob_mean_ + biases + dots)}
+            yield {"step": step, **seconds, "rmse": split.rmse(_cmfrec_predicted(model, train, test))}
 
     return curve
+
+
+def _cmfrec_predicted(model, train, test):
+    """What a fitted CMF predicts of the test pairs; without biases its arrays of them are empty."""
+    sides = []
+    for counts, rows, factors, biases in (
+        (train.user_counts, test.users, model.A_, model.user_bias_),
+        (train.item_counts, test.items, model.B_, model.item_bias_),
+    ):
+        biases = biases if len(biases) else np.zeros(len(counts))
+        factors[counts == 0] = biases[counts == 0] = 0  # they hold random numbers
+        sides.append((factors[rows], biases[rows]))
+    (A, user_biases), (B, item_biases) = sides
+    return model.glob_mean_ + user_biases + item_biases + np.einsum("rk,rk->r", A, B)
 
 
 def libmf(split):

@@ -156,7 +156,7 @@ def float_dtype(name, value):
 
 def choice(name, value, accepted):
     """Check that `value` is one of `accepted`, and return it."""
-    if value not in accepted:
+    if not isinstance(value, str | None) or value not in accepted:  # an array equals all or nothing
         raise ValueError(f"{name} must be one of {', '.join(map(repr, accepted))}, got {value!r}")
     return value
 

@@ -8,7 +8,7 @@ from mflib import checks, text
 from mflib.scores import METRICS, Evaluation, spread
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)  # arrays do not compare as one
 class Difference:
     """What `compare` returns: a number of one setting minus that of another, on the same folds and seeds.
 

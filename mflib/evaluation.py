@@ -6,6 +6,7 @@ conventions (`get_params`, `set_params`).
 
 import numbers
 import time
+import warnings
 
 import numpy as np
 
@@ -133,7 +134,9 @@ def _fit_and_score(model, split, seed):
         _named(validation.items, validation.item_labels),
     )
     asked = time.perf_counter()
-    predicted = np.asarray(fresh.predict(*pairs, unknown="mean"), dtype=np.float64)
+    with warnings.catch_warnings():  # the score has the coverage
+        warnings.filterwarnings("ignore", "[0-9]+ of [0-9]+ pairs are of a user", UserWarning)
+        predicted = np.asarray(fresh.predict(*pairs, unknown="mean"), dtype=np.float64)
     seconds = fitted - begin, time.perf_counter() - asked
     if not np.isfinite(predicted).all():
         row = int(np.flatnonzero(~np.isfinite(predicted))[0])

@@ -34,7 +34,8 @@ class Factorization(Predictor, BaseEstimator):
         As for `descend`; the rule "alternating" needs no scaling, and `patience` needs validation ratings. By
         default 10 iterations of "alternating", which are worth many, and 60 of any other rule.
     init_scale : float
-        Standard deviation of the random factors at the start, for standardized ratings.
+        Standard deviation of the random factors at the start, for standardized ratings: from 1e-6 to 1e6, far
+        beyond what is of use, so that products of factors are numbers other than 0 in float32 too.
     rating_range : tuple of float, optional
         (lowest, highest) that is ever predicted; by default those of the training ratings. With
         (-math.inf, math.inf) nothing is clipped.
@@ -180,13 +181,16 @@ class Factorization(Predictor, BaseEstimator):
         checks.whole_number("n_factors", self.n_factors, 1)
         checks.choice("scaling", self.scaling, rules.SCALINGS)
         checks.whole_number("seed", self.seed, 0)
-        checks.real_number("init_scale", self.init_scale, 0, math.inf, low_open=True, high_open=True)
+        checks.real_number("init_scale", self.init_scale, 1e-6, 1e6)
         for name in ("biases", "warm_start", "progress"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
         if self.rating_range is not None:
             _checked_range(self.rating_range)
-        return checks.float_dtype("dtype", self.dtype)
+        dtype = checks.float_dtype("dtype", self.dtype)
+        if (largest := float(max(-ratings.values.min(), ratings.values.max()))) > float(np.finfo(dtype).max):
+            raise ValueError(f"ratings: {largest:g} is too large for {dtype}: use dtype='float64'")
+        return dtype
 
     def _iterations(self):
         """How many, where nobody has said so."""
@@ -321,5 +325,5 @@ def _checked_range(rating_range):
         checks.real_number(f"rating_range[{place}]", bound, -math.inf, math.inf)
         for place, bound in enumerate(rating_range)
     )
-    if low > high:
+    if not (low <= high and low < math.inf and high > -math.inf):
         raise ValueError(f"rating_range must be (lowest, highest), got {rating_range!r}")

@@ -1,5 +1,7 @@
 """A fitted model in a file: arrays as `storage` writes them, all else as JSON; nothing is pickled."""
 
+import numbers
+
 import numpy as np
 
 from mflib import storage
@@ -59,8 +61,12 @@ def _content(model):
 
 def _plain(value):
     """A parameter as JSON holds it."""
-    if isinstance(value, np.dtype) or value in (np.float32, np.float64):
+    if isinstance(value, tuple | list):
+        return [*map(_plain, value)]
+    if isinstance(value, np.dtype | type):
         return np.dtype(value).name
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral | np.bool_):
+        return float(value)
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -45,12 +45,12 @@ class Predictor:
 
     @property
     def U_(self):
-        """Factors of the users."""
+        """Factors of the users: a view of longer rows, so give `sparse` a `.copy()`."""
         return self._U[:-1, :-2]
 
     @property
     def V_(self):
-        """Factors of the items."""
+        """Factors of the items: a view as `U_` is."""
         return self._V[:-1, :-2]
 
     @property
@@ -283,7 +283,10 @@ class Predictor:
 
     def _unknown(self, ids, rows):
         """The unknown ones of both sides, for an error."""
-        named = [axis.named(*given) for axis, *given in zip(self._axes, ids, rows, strict=True)]
+        named = [
+            axis.named(given, of_axis[: len(given)])  # a single id stands for the rows of all pairs
+            for axis, given, of_axis in zip(self._axes, ids, rows, strict=True)
+        ]
         return " and ".join(filter(None, named))
 
     def _clipped(self, products):

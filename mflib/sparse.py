@@ -6,6 +6,7 @@ threads that it may have (NUMBA_NUM_THREADS, or `set_num_threads`), or where Num
 on the number of threads.
 """
 
+import math
 import os
 import warnings
 
@@ -318,6 +319,8 @@ def block_step(ratings, U, V, of, ridge, held=None):
         )
     if not (np.all(ridge >= 0) and np.all(np.isfinite(ridge))):
         raise ValueError("ridge must be finite and not negative: it is λ times the weights of E16")
+    # More than this leaves nothing of a row anyway, and products with it would overflow.
+    ridge = np.minimum(ridge, math.sqrt(np.finfo(moved.dtype).max))
     if held is not None and checks.whole_number("held", held, 0) >= moved.shape[1]:
         raise ValueError(f"held must be a column of {of}, 0 to {moved.shape[1] - 1}, got {held}")
     return _form().block_step(ratings, U, V, of, ridge, -1 if held is None else held)
@@ -387,8 +390,22 @@ def combine(a, X, b, Y, out=None):
     -------
     ndarray
         `out`, or a new array; the bits of NumPy's `a * X + b * Y`.
+
+    Raises
+    ------
+    ValueError
+        Where the arrays are not as said: the loop reads and writes them as one column each.
     """
-    return _form().combine(a, X, b, Y, np.empty_like(X) if out is None else out)
+    out = np.empty_like(X) if out is None else out
+    if X.dtype not in (np.float32, np.float64):
+        raise ValueError(f"X must be float32 or float64, got {X.dtype}")
+    for name, A in (("X", X), ("Y", Y), ("out", out)):
+        if A.shape != X.shape or A.dtype != X.dtype or not A.flags.c_contiguous:
+            raise ValueError(
+                f"{name} must be a C-contiguous array of {X.dtype} {X.shape}, as X is, got {A.dtype} "
+                f"{A.shape} with strides {A.strides}"
+            )
+    return _form().combine(a, X, b, Y, out)
 
 
 def _form():

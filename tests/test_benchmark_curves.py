@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from mflib import Ratings, datasets
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import curves
+import models_contenders
 import models_report
+from models_grid import GRIDS
 
 
 def curve_of(*points):
@@ -94,3 +97,31 @@ def test_a_peer_that_is_never_reached_is_a_goal_not_met():
         np.inf,
         False,
     )
+
+
+def test_no_peer_has_fewer_settings_than_mflib_to_choose_from():
+    for size, grid in GRIDS.items():
+        for peer in models_report.PEERS:
+            if (size, peer) not in {("2.5e7", "cmfrec"), ("2.5e7", "Surprise SVD")}:
+                assert len(grid[peer]) >= len(grid["mflib"]), f"{peer} on {size}"
+
+
+def test_where_mflib_learns_no_biases_cmfrec_need_not_either():
+    for grid in GRIDS.values():
+        plain = any(not entry.get("biases", True) for entry in grid["mflib"])
+        assert all(entry.get("user_bias", True) != plain for entry in grid["cmfrec"])
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_cmfrec_predicts_with_and_without_biases_and_the_mean_for_ids_without_ratings(biased):
+    train = Ratings.from_arrays([0, 1], [0, 0], [1.0, 2.0], shape=(3, 2))
+    test = Ratings.from_arrays([0, 1, 2], [0, 1, 0], [1.0, 1.0, 1.0], shape=(3, 2))
+    model = SimpleNamespace(
+        glob_mean_=3.0,
+        A_=np.array([[1.0, 2.0], [1.0, 1.0], [9.0, 9.0]]),
+        B_=np.array([[0.5, 0.25], [9.0, 9.0]]),
+        user_bias_=np.array([0.125, 0.0, 9.0]) if biased else np.empty(0),
+        item_bias_=np.array([0.25, 9.0]) if biased else np.empty(0),
+    )
+    found = models_contenders._cmfrec_predicted(model, train, test)
+    assert found.tolist() == ([4.375, 3.0, 3.25] if biased else [4.0, 3.0, 3.0])

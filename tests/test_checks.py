@@ -61,3 +61,5 @@ def test_a_choice_is_one_of_the_accepted_values():
     assert checks.choice("rule", "plain", ("plain", "momentum")) == "plain"
     with pytest.raises(ValueError, match="rule must be one of 'plain', 'momentum', got 'plan'"):
         checks.choice("rule", "plan", ("plain", "momentum"))
+    with pytest.raises(ValueError, match="rule must be one of 'plain', 'momentum', got array"):
+        checks.choice("rule", np.array(["plain"]), ("plain", "momentum"))

@@ -91,6 +91,7 @@ def test_the_metric_and_the_confidence_matter():
     assert (compare(a, b).mean, compare(a, b, "mae").mean) == (4 / 3, 10 / 3)
     assert compare(a, b, confidence=0.5).high < compare(a, b, confidence=0.9).high
     assert compare(a, a).low == compare(a, a).high == 0
+    assert compare(a, a) not in (compare(a, b), compare(a, a))  # each is itself alone, as an array is
 
 
 def test_it_prints_what_differs_and_by_how_much():

@@ -7,7 +7,7 @@ import sklearn.model_selection
 from estimators import BiasedMean, Mean
 from sklearn.base import BaseEstimator
 
-from mflib import Ratings, evaluation, splits
+from mflib import Factorization, Ratings, evaluation, splits
 
 evaluate, cross_validate = evaluation.evaluate, evaluation.cross_validate
 
@@ -96,6 +96,14 @@ def test_a_number_of_folds_stands_for_k_fold_and_five_is_the_default():
         == cross_validate(Mean(), ratings, splits.k_fold(ratings, 3)).rmse
     )
     assert len(cross_validate(Mean(), ratings).protocols) == 5
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_a_factorization_says_of_unknown_pairs_is_in_the_coverage_and_no_warning():
+    ratings = random_ratings(1, labels=True)
+    last = ratings.n_ratings - 1
+    alone = splits.parted(ratings, ratings.items == ratings.items[last], "given")  # an item that is unknown
+    assert cross_validate(Factorization(n_factors=1, iterations=1), ratings, alone).coverage == 0
 
 
 def test_splits_of_every_kind_are_folds():

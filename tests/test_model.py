@@ -11,7 +11,17 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from mflib import DivergenceError, Factorization, Ratings, datasets, descend, metrics, predict_pairs
+from mflib import (
+    DivergenceError,
+    Factorization,
+    Ratings,
+    datasets,
+    descend,
+    get_num_threads,
+    metrics,
+    predict_pairs,
+    set_num_threads,
+)
 from mflib.rows import SHRINKAGE
 
 SMALL = {"rule": "conjugate", "n_factors": 3, "iterations": 8, "reg": 0.02, "reg_weighting": "count"}
@@ -82,8 +92,23 @@ def test_it_is_descend_on_the_standardized_ratings(planted):
     np.testing.assert_allclose(
         model.predict(train.users, train.items), mean + std * product, rtol=0, atol=1e-12
     )
-    np.testing.assert_allclose(model.history_["loss"], std**2 * found.history["loss"])
+    for field in ("loss", "objective"):
+        np.testing.assert_allclose(model.history_[field], std**2 * found.history[field])
     assert model.n_iter_ == 8
+
+
+def test_a_rule_of_small_steps_makes_more_of_them(planted):
+    counts = {
+        rule: Factorization(1, rule=rule).fit(planted.train).n_iter_ for rule in ("alternating", "plain")
+    }
+    assert counts == {"alternating": 10, "plain": 60}
+
+
+def test_ratings_that_differ_by_rounding_alone_are_constant():
+    """Else what is learned would be their rounding, made large."""
+    values = np.array([0.1 + 0.2, 0.3, 0.3, 0.3])
+    model = Factorization(1).fit(Ratings.from_arrays([0, 1, 0, 1], [0, 0, 1, 1], values))
+    assert model.std_ == 1
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(1e-6, 0), (20, 0), (1e6, -3e6)])
@@ -227,6 +252,10 @@ def test_unknown_ids_are_listed(named):
         model.predict(["zoe", "zoe", 1.5, 1], ["film 1", "film 1", "film x", "film 1"])
     with pytest.raises(ValueError, match=r"7 users \(100, 101, 102, 103, 104, …\) without"):
         model.predict(range(100, 107), "film 1")
+    with pytest.raises(ValueError, match=r"^1 user \('zoe'\) without any"):
+        model.predict("zoe", ["film 1", "film 2"])
+    with pytest.raises(ValueError, match=r"^1 item \('film x'\) without any"):
+        model.predict([1, 1, 1], "film x")
 
 
 def test_ids_that_cannot_be_any_are_refused(model, named):
@@ -388,7 +417,32 @@ def test_few_or_equal_ratings_give_a_model_with_the_defaults(kind, dtype, biases
 def test_ratings_too_large_to_be_squared_are_refused():
     ratings = Ratings.from_arrays([0, 1], [0, 0], [1e300, -1e300], shape=(2, 1))
     with pytest.raises(ValueError, match="too large to be squared"):
+        Factorization(dtype="float64").fit(ratings)
+
+
+@pytest.mark.parametrize("values", [(1e39, 1e39), (3e38, 6e38), (-1e39, 1e39)])
+def test_ratings_too_large_for_float32_are_refused_before_they_are_predicted_as_infinity(values):
+    ratings = Ratings.from_arrays([0, 1], [0, 0], np.array(values), shape=(2, 1))
+    with pytest.raises(ValueError, match="too large for float32: use dtype='float64'"):
         Factorization().fit(ratings)
+    assert np.isfinite(Factorization(dtype="float64").fit(ratings).predict([0, 1], 0)).all()
+
+
+@pytest.mark.parametrize("biases", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rule", ["plain", "conjugate", "alternating"])
+@pytest.mark.parametrize(
+    "extreme",
+    [{"reg": 1e38}, {"reg": 1e39}, {"reg": 1e200}, {"init_scale": 1e-6}, {"init_scale": 1e6}],
+    ids=str,
+)
+def test_settings_at_the_ends_of_their_ranges_end_with_a_finite_model(planted, extreme, rule, dtype, biases):
+    train = planted.train
+    for scaling in (None, "block"):
+        settings = SMALL | {"rule": rule, "dtype": dtype, "biases": biases, "scaling": scaling} | extreme
+        model = Factorization(**settings).fit(train)
+        assert np.isfinite(model.history_["objective"]).all()
+        assert np.isfinite(model.predict(train.users, train.items)).all()
 
 
 def test_a_warm_start_goes_on_where_the_last_fit_ended(planted):
@@ -461,7 +515,7 @@ WRONG = {
     "reg_weighting": ("none", "reg_weighting must be one of"),
     "iterations": (-1, "iterations must be at least 0"),
     "patience": (2, "patience needs validation ratings"),
-    "init_scale": (0, r"init_scale must lie in \(0, inf\)"),
+    "init_scale": (0, r"init_scale must lie in \[1e-06, 1000000\.0\], got 0"),
     "rating_range": ((5, 1), r"rating_range must be \(lowest, highest\), got \(5, 1\)"),
     "warm_start": (1, "warm_start must be True or False, got 1"),
     "seed": (-1, "seed must be at least 0"),
@@ -479,7 +533,9 @@ def test_a_wrong_parameter_is_refused_by_fit_and_named(planted, name):
     assert not hasattr(model, "mean_")
 
 
-@pytest.mark.parametrize("given", ["1-5", (1, 2, 3), (np.nan, 5), (1, "five")])
+@pytest.mark.parametrize(
+    "given", ["1-5", (1, 2, 3), (np.nan, 5), (1, "five"), (math.inf, math.inf), (-math.inf,) * 2]
+)
 def test_a_range_that_is_none_is_refused(planted, given):
     with pytest.raises((TypeError, ValueError), match="rating_range"):
         Factorization(rating_range=given).fit(planted.train)
@@ -490,19 +546,16 @@ def test_other_things_than_ratings_are_refused():
         Factorization().fit(np.ones((2, 2)))
 
 
-def test_the_bits_do_not_depend_on_the_number_of_threads(tmp_path):
-    code = """
-import sys, hashlib
-from mflib import Factorization, datasets, set_num_threads
-set_num_threads(int(sys.argv[1]))
-ratings = datasets.planted(400, 300, 30000, n_factors=3, mean=3.5).ratings
-model = Factorization(n_factors=8, iterations=5).fit(ratings)
-print(hashlib.sha256(model.U_.tobytes() + model.V_.tobytes() + model.history_["loss"].tobytes()).hexdigest())
-"""
-    found = {
-        subprocess.run([sys.executable, "-c", code, n], capture_output=True, text=True, check=True).stdout
-        for n in "12"
-    }
+def test_the_bits_do_not_depend_on_the_number_of_threads():
+    ratings = datasets.planted(400, 300, 30000, n_factors=3, mean=3.5).ratings
+    found, before = set(), get_num_threads()
+    try:
+        for n_threads in (1, 2):
+            set_num_threads(n_threads)
+            model = Factorization(n_factors=8, iterations=5).fit(ratings)
+            found.add(model.U_.tobytes() + model.V_.tobytes() + model.history_["loss"].tobytes())
+    finally:
+        set_num_threads(before)
     assert len(found) == 1
 
 

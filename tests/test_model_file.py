@@ -5,6 +5,7 @@ import json
 import resource
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -102,6 +103,22 @@ def test_settings_of_every_kind_come_back(model, tmp_path):
     expected = settings | {"dtype": "float64"}
     assert {name: getattr(loaded, name) for name in settings} == expected
     assert loaded.rating_range_ == (-np.inf, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "plain"),
+    [
+        ("dtype", float, "float64"),
+        ("dtype", np.dtype("f4"), "float32"),
+        ("rating_range", [np.float32(1), np.int64(5)], (1.0, 5)),
+        ("reg", Fraction(1, 2), 0.5),
+        ("biases", np.True_, True),
+    ],
+)
+def test_a_setting_that_fit_takes_can_be_saved(name, value, plain, tmp_path):
+    Factorization(n_factors=1, iterations=1, **{name: value}).fit(labelled("indices")).save(tmp_path / "mine")
+    found = getattr(Factorization.load(tmp_path / "mine"), name)
+    assert (found, type(found)) == (plain, type(plain))
 
 
 def test_a_loaded_model_can_be_saved_and_go_on(model, saved, tmp_path):

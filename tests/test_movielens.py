@@ -232,13 +232,13 @@ def link(name):
 
 
 def bomb():
-    """Ratings of 100 MB of zeros in an archive of 100 kB."""
-    return archive(ratings="0" * 100_000_000)
+    """Ratings of 20 MB of zeros in an archive of 20 kB."""
+    return archive(ratings="0" * 20_000_000)
 
 
 def bomb_that_lies():
     """The same, said to be of 1,000 bytes."""
-    return bomb().replace(struct.pack("<I", 100_000_000), struct.pack("<I", 1000))
+    return bomb().replace(struct.pack("<I", 20_000_000), struct.pack("<I", 1000))
 
 
 def encrypted():
@@ -293,7 +293,7 @@ HOSTILE = {
     "link of folder": (lambda: archive(more=[(link("ml-latest-small/x/"), "/etc")]), "expected files in"),
     "twice": (lambda: archive(more=[("ml-latest-small/ratings.csv", "x")]), "ratings.csv' twice"),
     "many": (lambda: archive(more=[(f"ml-latest-small/{i}", "") for i in range(100)]), "holds 105 files"),
-    "bomb": (bomb, "unpacks to 100,000,096 bytes, expected at most 11,907,012"),
+    "bomb": (bomb, "unpacks to 20,000,096 bytes, expected at most 11,907,012"),
     "bomb that lies": (bomb_that_lies, "is damaged .Bad CRC-32 for file 'ml-latest-small/ratings.csv'"),
     "encrypted": (encrypted, "is encrypted"),
     "lzma": (lambda: compressed_by(zipfile.ZIP_LZMA), "compressed in a way that can fill the memory"),

@@ -142,6 +142,13 @@ def test_a_pair_of_roots_that_is_nearly_real_is_no_minimum():
         assert line_minimum([100, *J.coef[1:]]) == pytest.approx(3, rel=1e-14)
 
 
+def test_minima_of_very_different_sizes_are_found_both():
+    """J' = (t − 1e-60)(t − 1)(t − 1e60): in units of the near minimum the far one has no cube."""
+    assert line_minimum([100, -1, 1e60 / 2, -1e60 / 3, 1 / 4]) == pytest.approx(1e60, rel=1e-12)
+    # with a turned sign of the far part it rises for ever beyond the near one
+    assert line_minimum([0, -1, 1e60 / 2, 1e60 / 3, 1 / 4]) == pytest.approx(1e-60, rel=1e-12)
+
+
 def test_other_than_five_coefficients_are_refused():
     with pytest.raises(ValueError, match="coefficients must be five, of 1, t, t², t³ and t⁴, got 4"):
         line_minimum([1, -1, 1, 0])

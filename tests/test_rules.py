@@ -74,6 +74,14 @@ def test_conjugate_directions_start_anew_where_beta_is_negative():
     np.testing.assert_array_equal(flat(direction(shorter, shorter)), -flat(shorter))
 
 
+def test_conjugate_directions_start_anew_after_a_step_of_no_length():
+    """Rounding can leave a scaled gradient of zero where the gradient is not: nothing is divided by it."""
+    direction = rules.conjugate(1, 0)
+    g = [np.array([[1.0, 2.0]])] * 2
+    direction(g, [np.zeros((1, 2))] * 2)
+    np.testing.assert_array_equal(flat(direction(g, g)), -flat(g))
+
+
 def test_conjugate_directions_start_anew_where_they_would_not_descend():
     direction = rules.conjugate(1, 0)
     first = [np.array([[1.0, 0.0]])] * 2

@@ -9,10 +9,12 @@ from problems import KINDS, TOLERANCE, problem
 from mflib import (
     Ratings,
     dense,
+    get_num_threads,
     gradients,
     loss,
     loss_and_gradients,
     predict_pairs,
+    set_num_threads,
     sparse,
     sparse_numba,
     sparse_numpy,
@@ -263,3 +265,53 @@ def test_a_costly_copy_at_every_call_is_warned_of():
         with pytest.warns(UserWarning, match=r"U is not contiguous by row.*use U\.copy\(\)") as warned:
             of(ratings, U, V)
         assert warned[0].filename == __file__
+
+
+@pytest.mark.parametrize("place", ["X", "Y", "out"])
+@pytest.mark.parametrize("wrong", ["shape", "dtype", "order"])
+def test_arrays_that_cannot_be_combined_as_columns_are_refused(place, wrong):
+    """The loop would read beyond an array, or take its entries in another order."""
+    arrays = {name: np.ones((4, 3)) for name in ("X", "Y", "out")}
+    other = {"shape": np.ones((4, 2)), "dtype": np.ones((4, 3), "f4"), "order": np.ones((4, 3), order="F")}
+    arrays[place] = other[wrong]
+    X, Y, out = arrays.values()
+    with pytest.raises(ValueError, match="must be a C-contiguous array of float"):
+        sparse.combine(1, X, 2, Y, out)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_sum_of_very_many_entries_has_the_bits_of_numpy_for_any_number_of_threads(dtype):
+    """So many that several threads share them: whole factors of a hundred thousand users."""
+    rng = np.random.default_rng(0)
+    X, Y = (rng.normal(size=(90_001, 13)).astype(dtype) for _ in range(2))
+    before = get_num_threads()
+    try:
+        for n in (1, 2):
+            set_num_threads(n)
+            np.testing.assert_array_equal(sparse.combine(0.3, X, -0.7, Y), 0.3 * X + -0.7 * Y)
+            out = X.copy()
+            assert sparse.combine(0.3, out, -0.7, Y, out) is out
+            np.testing.assert_array_equal(out, 0.3 * X + -0.7 * Y)
+    finally:
+        set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"of": "W"}, ValueError, "of must be one of 'U', 'V', got 'W'"),
+        ({"ridge": [0.0, 0.0]}, ValueError, r"ridge must be an array of float64 of shape \(2,\)"),
+        ({"ridge": np.zeros(3)}, ValueError, r"ridge must be an array of float64 of shape \(2,\)"),
+        ({"ridge": np.zeros(2, "f4")}, ValueError, r"ridge must be an array of float64 of shape \(2,\)"),
+        ({"ridge": np.array([0, -1.0])}, ValueError, "ridge must be finite and not negative"),
+        ({"ridge": np.array([0, np.nan])}, ValueError, "ridge must be finite and not negative"),
+        ({"ridge": np.array([0, np.inf])}, ValueError, "ridge must be finite and not negative"),
+        ({"held": 4}, ValueError, "held must be a column of U, 0 to 3, got 4"),
+        ({"held": -1}, ValueError, "held must be at least 0"),
+    ],
+)
+def test_a_block_step_of_what_does_not_fit_is_refused(change, error, message):
+    ratings = Ratings.from_arrays([0, 1], [0, 2], [1.0, 2.0], shape=(2, 3))
+    given = {"of": "U", "ridge": np.zeros(2), "held": None} | change
+    with pytest.raises(error, match=message):
+        sparse.block_step(ratings, np.ones((2, 4)), np.ones((3, 4)), **given)

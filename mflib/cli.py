@@ -111,6 +111,13 @@ def _parser() -> argparse.ArgumentParser:
     ui = commands.add_parser("ui", help="MLflow's page on the recorded runs")
     ui.set_defaults(command=_ui)
     ui.add_argument("--port", type=_port, default=5000, metavar="P", help="5000 by default, 0 for a free one")
+
+    cluster = commands.add_parser("cluster", help="a Dask scheduler and workers on this machine, to try it")
+    cluster.set_defaults(command=_cluster)
+    cluster.add_argument("--workers", type=_count, metavar="W", help="by default one for each two cores")
+    cluster.add_argument(
+        "--port", type=_port, default=8786, metavar="P", help="8786 by default, 0 for a free one"
+    )
     return parser
 
 
@@ -272,6 +279,12 @@ def _ui(given: argparse.Namespace) -> int:
     from mflib.runs.store import open_store
 
     return serve(open_store(), given.port)
+
+
+def _cluster(given: argparse.Namespace) -> int:
+    from mflib.local_cluster import serve
+
+    return serve(given.workers, given.port)
 
 
 if __name__ == "__main__":

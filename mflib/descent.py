@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mflib import checks, rules, sparse
-from mflib.objective import Objective
+from mflib import checks, rules
+from mflib.objective import REG_WEIGHTINGS
+from mflib.state import State
+from mflib.training import Training
 
 # The loss may rise for a while (momentum does that); past this multiple it never comes back.
 DIVERGED = 1000
@@ -116,6 +118,8 @@ def descend(
     patience=None,
     callback=None,
     progress=False,
+    checkpoint=None,
+    checkpoint_every=50,
 ):
     """Descend from (U, V) along the gradient of J (E16, E17), both factors updated at once (E09, E11).
 
@@ -158,6 +162,12 @@ def descend(
         NumPy's as of `row["loss"] < 0.1`, stops the descent.
     progress : bool
         Show a progress bar on stderr.
+    checkpoint : str or path, optional
+        A file that holds the state of the descent: where it exists, the descent goes on from it, with the
+        bits of one that was never interrupted. So the same call again continues after a crash, and one with
+        more `iterations` (or another patience) continues an end. A URL that fsspec knows (s3://…) will do.
+    checkpoint_every : int
+        After so many iterations it is written, and at the end, except after Ctrl-C.
 
     Returns
     -------
@@ -170,7 +180,10 @@ def descend(
         When the loss or the validation RMSE is no longer finite, or the loss exceeds a thousand times max(its
         start, the mean of y²).
     TypeError, ValueError
-        Where an argument does not fit; the message says which.
+        Where an argument does not fit; the message says which. Where the checkpoint is of other ratings,
+        another start or other settings; the message says what differs.
+    OSError
+        Where the checkpoint cannot be written.
 
     Notes
     -----
@@ -186,6 +199,29 @@ def descend(
     >>> bool(result.history["loss"][-1] < 1e-3 * result.history["loss"][0]), result.stopped_because
     (True, 'iterations')
     """
+    settings = checked_settings(rule, learning_rate, momentum, reg, reg_weighting, biases, scaling)
+    limits = checked_limits(iterations, patience, validation)
+    check_start(ratings, U, V, biases, validation)
+    training = Training(ratings, validation, reg, reg_weighting, biases)
+    keep, state = None, State.start(U.copy(), V.copy())  # whatever the caller or a callback does with theirs
+    if checkpoint is not None:
+        from mflib import checkpoints
+
+        about = checkpoints.about(settings, ratings, validation, U, V)
+        place = checkpoints.Place(checkpoint, checkpoint_every, about)
+        keep, state = place, place.load(U, V, limits.iterations) or state
+    return follow(training, state, settings, limits, callback, progress, keep)
+
+
+class Limits(NamedTuple):
+    """When a descent ends."""
+
+    iterations: int
+    patience: int | None
+
+
+def checked_settings(rule, learning_rate, momentum, reg, reg_weighting, biases, scaling):
+    """What a descent computes, by name; errors as of `descend`."""
     learning_rate = rules.step_size(checks.choice("rule", rule, rules.RULES), learning_rate)
     if learning_rate not in (None, "exact"):
         learning_rate = checks.real_number(
@@ -194,20 +230,61 @@ def descend(
     momentum = checks.real_number("momentum", momentum, 0, 1, high_open=True)
     if checks.choice("scaling", scaling, rules.SCALINGS) is not None and rule == "alternating":
         raise ValueError(f"rule='alternating' takes no scaling, got {scaling!r}: leave it out")
+    reg = checks.real_number("reg", reg, 0, np.inf, high_open=True)
+    checks.choice("reg_weighting", reg_weighting, tuple(REG_WEIGHTINGS))
+    return {
+        "rule": rule,
+        "learning_rate": learning_rate,
+        "momentum": momentum,
+        "reg": reg,
+        "reg_weighting": reg_weighting,
+        "biases": bool(biases),
+        "scaling": scaling,
+    }
+
+
+def checked_limits(iterations, patience, validation):
+    """When a descent ends; errors as of `descend`."""
     iterations = checks.whole_number("iterations", iterations, 0)
-    _check_start(ratings, U, V, biases, validation)
     if patience is not None:
         patience = checks.whole_number("patience", patience, 1)
         if validation is None:
             raise ValueError("patience needs validation ratings to watch: give validation=, or no patience")
+    return Limits(iterations, patience)
 
-    U, V = U.copy(), V.copy()  # whatever the caller or a callback does with theirs
-    objective = Objective.of_ratings(ratings, reg, reg_weighting, biases)
-    look = rules.look_around(ratings, objective, rule, learning_rate, momentum, scaling)
-    watch = _Watch(ratings, validation, learning_rate, iterations, progress, (U, V))
+
+def follow(training, state, settings, limits, callback, progress, keep):
+    """The loop of every descent, wherever its arrays lie.
+
+    Parameters
+    ----------
+    training : Training
+        Or whatever has its methods.
+    state : State
+        Where to begin.
+    settings : dict
+        From `checked_settings`.
+    limits : Limits
+    callback, progress
+        As for `descend`.
+    keep : callable or None
+        keep(state) after every `keep.every` iterations; keep(state, last=True) at the end.
+
+    Returns
+    -------
+    Descent
+    """
+    first, U, V, memory = state.iteration, state.U, state.V, dict(state.memory)
+    rule = {name: settings[name] for name in ("rule", "learning_rate", "momentum", "scaling")}
+    look = rules.look_around(training, memory=memory, **rule)
+    watch = _Watch(training, settings["learning_rate"], limits.iterations, progress, state)
     stopped_because = "iterations"
     try:
-        for iteration in range(iterations + 1):
+        for iteration in range(first, limits.iterations + 1):
+            if keep is not None:
+                state = watch.state(iteration, U, V, memory)
+                if iteration % keep.every == 0 and iteration > first:
+                    keep(state)
             # Overflow is what divergence looks like: the watch reports it.
             with np.errstate(over="ignore", invalid="ignore"):
                 E, J, move = look(U, V)
@@ -216,16 +293,18 @@ def descend(
             if isinstance(stop, (bool, np.bool_)) and stop:
                 stopped_because = "callback"
                 break
-            if patience is not None and iteration - watch.best_iteration >= patience:
+            if limits.patience is not None and iteration - watch.best_iteration >= limits.patience:
                 stopped_because = "patience"
                 break
-            if iteration < iterations:
+            if iteration < limits.iterations:
                 with np.errstate(over="ignore", invalid="ignore"):
                     moved = move()
                 if moved is None:
                     stopped_because = "converged"
                     break
                 U, V = moved
+        if keep is not None:
+            keep(state, last=True)
     except KeyboardInterrupt:
         stopped_because = "interrupted"
     finally:
@@ -233,7 +312,7 @@ def descend(
     return watch.result(stopped_because)
 
 
-def _check_start(ratings, U, V, biases, validation):
+def check_start(ratings, U, V, biases, validation):
     """The start must fit the ratings and be finite: NaN in, NaN out otherwise."""
     checks.ratings("ratings", ratings)
     checks.float_factors(U, V, ratings.shape)
@@ -254,32 +333,35 @@ def _check_start(ratings, U, V, biases, validation):
 class _Watch:
     """Keeps the history and the factors to return, and guards against divergence."""
 
-    def __init__(self, ratings, validation, learning_rate, iterations, progress, factors):
-        self.validation, self.learning_rate = validation, learning_rate
-        with np.errstate(over="ignore"):
-            self.mean_square = float(np.mean(np.square(ratings.values, dtype=np.float64)))
-        self.rows, self.limit = [], np.inf
-        self.factors = factors  # of the start, for a Ctrl-C before the first row
-        self.best_iteration, self.best_rmse = 0, np.inf
-        self.start = time.perf_counter()
+    def __init__(self, training, learning_rate, iterations, progress, state):
+        self.training, self.learning_rate = training, learning_rate
+        self.rows, self.limit = list(state.rows), state.limit
+        # those of the start, for a Ctrl-C before the first row
+        self.factors = (state.U, state.V) if state.best is None else state.best
+        self.best_iteration, self.best_rmse = state.best_iteration, state.best_rmse
+        self.start = time.perf_counter() - (self.rows[-1]["seconds"] if self.rows else 0)
         self.bar = None
         if progress:
             from tqdm import tqdm
 
-            self.bar = tqdm(total=iterations, unit="iteration")
+            self.bar = tqdm(total=iterations, initial=max(0, state.iteration - 1), unit="iteration")
+
+    def state(self, iteration, U, V, memory):
+        """What is known before an iteration is looked at."""
+        best = None if self.training.validation is None or not self.rows else self.factors
+        rows, memory = tuple(self.rows), dict(memory)
+        return State(iteration, U, V, memory, rows, self.limit, best, self.best_iteration, self.best_rmse)
 
     def record(self, iteration, E, J, U, V):
         """Add a row to the history and keep (U, V) where they are the ones to return."""
         if iteration == 0:
-            self.limit = DIVERGED * max(J, self.mean_square)
+            self.limit = DIVERGED * max(J, self.training.mean_square)
         if not np.isfinite(J) or J > self.limit:
             raise DivergenceError(self._diverged("objective" if J > E else "loss", iteration, J))
-        rmse = np.nan
-        if self.validation is not None:
-            rmse = float(np.sqrt(sparse.loss(self.validation, U, V)))
-            if not np.isfinite(rmse):
-                raise DivergenceError(self._diverged("validation_rmse", iteration, rmse))
-        if self.validation is None or rmse < self.best_rmse:
+        rmse, validated = self.training.validation_rmse(U, V), self.training.validation is not None
+        if validated and not np.isfinite(rmse):
+            raise DivergenceError(self._diverged("validation_rmse", iteration, rmse))
+        if not validated or rmse < self.best_rmse:
             self.factors, self.best_iteration, self.best_rmse = (U, V), iteration, rmse
         row = np.array((iteration, E, J, rmse, time.perf_counter() - self.start), dtype=HISTORY)[()]
         self.rows.append(row)

@@ -671,6 +671,69 @@ def block_steps(turn, n_chunks, starts, columns, values, A, B, ridge, held, widt
         chunk = take_turn(turn)
 
 
+@compiled(nogil=True)
+def equations(turn, starts, columns, values, A, B, held, width, height, normals, rights):
+    """BᵀB and Bᵀ Δ of each row a of A: what these ratings add to its normal equations.
+
+    Parameters
+    ----------
+    turn, starts, columns, values, A, B, held, width, height
+        As for `block_steps`; a turn is for one row, and `starts` may be those of some rows alone.
+    normals : ndarray of A's dtype, shape (rows, k, k)
+    rights : ndarray of A's dtype, shape (rows, k)
+        Written.
+    """
+    k = np.uint64(A.shape[1])
+    lanes = np.uint64(len(width) * VECTOR_BYTES // A.itemsize)
+    gathered = np.empty((GATHERED, lanes), A.dtype)
+    errors = np.empty(GATHERED, A.dtype)
+    normal = np.zeros((lanes, lanes), A.dtype)
+    i = np.uint64(take_turn(turn))
+    while i < len(A):
+        a, p, stop = load_row(A, i, width), starts[i], starts[i + ONE]
+        for r in range(lanes):
+            store_row(normal, r, zero_row(normal, width))
+        total = zero_row(A, width)
+        while p < stop:
+            end = min(p + np.uint64(GATHERED), stop)
+            _gather(a, B, columns, values, p, end, held, width, gathered, errors)
+            for t in range(end - p):
+                total = add_multiple(total, errors[t], load_row(gathered, t, width))
+            _add_products(gathered, end - p, normal, width, height)
+            p = end
+        for r in range(k):
+            for c in range(k):
+                normals[i, r, c] = normal[r, c]
+        store_row(rights, i, total)
+        i = np.uint64(take_turn(turn))
+
+
+@compiled(nogil=True)
+def solve_equations(turn, normals, rights, A, ridge, held, width, steps):
+    """The step of each row a of A from the sums of its equations, as in `block_steps`; they are as there."""
+    k, number = np.uint64(A.shape[1]), A.dtype.type
+    lanes = np.uint64(len(width) * VECTOR_BYTES // A.itemsize)
+    normal = np.zeros((lanes, lanes), A.dtype)
+    right, solution = np.empty((1, lanes), A.dtype), np.empty((1, lanes), A.dtype)
+    i = np.uint64(take_turn(turn))
+    while i < len(A):
+        for r in range(k):
+            for c in range(k):
+                normal[r, c] = normals[i, r, c]
+        weight = number(ridge[i]) + _damping(normal, k)
+        for r in range(k):
+            normal[r, r] += weight
+        total = add_multiple(load_row(rights, i, width), -number(ridge[i]), load_row(A, i, width))
+        store_row(right, ZERO, total)
+        if held >= 0:
+            right[ZERO, held] = 0
+        _solve(normal, right, k, width, solution)
+        store_row(steps, i, load_row(solution, ZERO, width))
+        if held >= 0:
+            steps[i, held] = 0
+        i = np.uint64(take_turn(turn))
+
+
 # Entries of an array that one thread takes at a time.
 ENTRIES = 1 << 17
 

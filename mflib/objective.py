@@ -159,9 +159,10 @@ class Objective:
         2 (n + m) k operations beside those of E and its gradients, and no array of that size.
         """
         E, *gradients = self._loss_and_gradients(*self._checked(U, V))
-        for W, grad, weights, free in zip((U, V), gradients, (self.a, self.b), self._free(), strict=True):
+        sides = zip((U, V), gradients, (self.a, self.b), free_columns(self.biases), strict=True)
+        for W, grad, weights, free in sides:
             if self.reg:
-                self._add_penalty(grad, W, weights, free)
+                add_penalty(grad, W, weights, free, self.reg, self.N)
         if self.biases:
             grad_U, grad_V = gradients
             grad_U[:, -1], grad_V[:, -2] = zero(grad_U), zero(grad_V)
@@ -212,31 +213,38 @@ class Objective:
                 )
         return U, V
 
-    def _free(self):
-        """The columns of U and of V that are trained and penalized: all but those held at 1 (E18)."""
-        everything = (slice(None),)
-        if not self.biases:
-            return everything, everything
-        return (slice(-1),), (slice(-2), slice(-1, None))
-
     def _penalty(self, of_U, of_V):
         """(λ/N) (Σ_i a_i u_i · p_i + Σ_j b_j v_j · q_j) for (U, P) and (V, Q), over the free columns."""
         if not self.reg:
             return 0
         total = 0
-        for (W, D), weights, free in zip((of_U, of_V), (self.a, self.b), self._free(), strict=True):
-            kind = np.result_type(W, D, np.float64)
-            for columns in free:
-                products = np.einsum("is,is->i", W[:, columns], D[:, columns], dtype=kind)
-                # One after another: np.sum adds in an order that depends on the processor.
-                total = total + np.add.accumulate(weights * products)[-1]
+        sides = zip((of_U, of_V), (self.a, self.b), free_columns(self.biases), strict=True)
+        for (W, D), weights, free in sides:
+            total = weighted_products(W, D, weights, free, total)
         return self.reg * total / self.N
 
-    def _add_penalty(self, grad, W, weights, free):
-        """Add (2λ/N) a_i u_ik to each free entry of a gradient (E17), some rows at a time."""
-        # A weight becomes a Fraction before N divides it, or whole numbers would make a float.
-        per_row = (2 * self.reg * (weights + zero(grad)) / self.N).astype(grad.dtype)[:, None]
-        for start in range(0, len(W), ROWS):
-            rows = slice(start, start + ROWS)
-            for columns in free:
-                grad[rows, columns] += per_row[rows] * W[rows, columns]
+
+def free_columns(biases):
+    """The columns of U and of V that are trained and penalized: all, or but those held at 1 (E18)."""
+    everything = (slice(None),)
+    return ((slice(-1),), (slice(-2), slice(-1, None))) if biases else (everything, everything)
+
+
+def weighted_products(W, D, weights, free, total=0):
+    """`total` and Σ_i a_i w_i · d_i over the free columns, in float64 at least."""
+    kind = np.result_type(W, D, np.float64)
+    for columns in free:
+        products = np.einsum("is,is->i", W[:, columns], D[:, columns], dtype=kind)
+        # One after another: np.sum adds in an order that depends on the processor.
+        total = total + np.add.accumulate(weights * products)[-1]
+    return total
+
+
+def add_penalty(grad, W, weights, free, reg, N):
+    """Add (2λ/N) a_i u_ik to each free entry of a gradient (E17), some rows at a time."""
+    # A weight becomes a Fraction before N divides it, or whole numbers would make a float.
+    per_row = (2 * reg * (weights + zero(grad)) / N).astype(grad.dtype)[:, None]
+    for start in range(0, len(W), ROWS):
+        rows = slice(start, start + ROWS)
+        for columns in free:
+            grad[rows, columns] += per_row[rows] * W[rows, columns]

@@ -3,64 +3,68 @@
 A direction, a scaling of its rows and a step size are one idea each. A direction is made of two pairs, the
 gradients (∂J/∂U, ∂J/∂V) and the same scaled, and is a pair itself. How far to go along it is in the
 direction already (a learning rate), or the exact minimum (E19).
+
+What a direction remembers from step to step is in `memory`, by name, pairs and numbers: a checkpoint holds
+it. No rule looks into an array, so U may lie in blocks on other machines (`arrays`).
 """
 
-import numpy as np
-
-from mflib import sparse
+from mflib import arrays
 from mflib.objective import line_minimum
 
 
-def plain(learning_rate, momentum):
+def plain(learning_rate, momentum, memory=None):
     """The rule of the lecture (E05): −η ∂J."""
-    return lambda grads, scaled: [-learning_rate * g for g in scaled]
+    return lambda grads, scaled: [arrays.scale(g, -learning_rate) for g in scaled]
 
 
-def heavy_ball(learning_rate, momentum):
+def heavy_ball(learning_rate, momentum, memory=None):
     """Momentum (Polyak 1964): the velocity v ← β v − η ∂J, from v = 0."""
-    velocity = []
+    memory = {} if memory is None else memory
 
     def direction(grads, scaled):
-        if not velocity:
-            velocity.extend(np.zeros_like(g) for g in scaled)
-        for v, g in zip(velocity, scaled, strict=True):
-            sparse.combine(momentum, v, -learning_rate, g, out=v)
-        return velocity
+        velocity = memory.get("velocity") or [arrays.scale(g, 0) for g in scaled]
+        memory["velocity"] = [
+            arrays.combine(v, momentum, g, -learning_rate, out=v)
+            for v, g in zip(velocity, scaled, strict=True)
+        ]
+        return memory["velocity"]
 
     return direction
 
 
-def nesterov(learning_rate, momentum):
+def nesterov(learning_rate, momentum, memory=None):
     """Nesterov's momentum (1983): β v − η ∂J with v as of `heavy_ball`.
 
     (U, V) are the points that look ahead, where Nesterov takes his gradients (Bengio et al. 2013).
     """
-    velocity = heavy_ball(learning_rate, momentum)
+    velocity = heavy_ball(learning_rate, momentum, memory)
 
     def direction(grads, scaled):
         ahead = zip(velocity(grads, scaled), scaled, strict=True)
-        return [sparse.combine(momentum, v, -learning_rate, g) for v, g in ahead]
+        return [arrays.combine(v, momentum, g, -learning_rate) for v, g in ahead]
 
     return direction
 
 
-def conjugate(learning_rate, momentum):
+def conjugate(learning_rate, momentum, memory=None):
     """Conjugate directions (Polak and Ribière 1969): d ← β d − s with s the scaled gradient g.
 
     β = (g − g′) · s / (g′ · s′), primes for the step before. It starts anew from −s where β is not positive
     or d would not descend.
     """
-    before = None  # gradients, g · s, and direction
+    memory = {} if memory is None else memory
 
     def direction(grads, scaled):
-        nonlocal before
-        slope, along = _dot(grads, scaled), [-s for s in scaled]
-        if before is not None and before[1] > 0:
-            beta = (slope - _dot(before[0], scaled)) / before[1]
-            if beta > 0:
-                longer = [sparse.combine(beta, d, -1, s) for d, s in zip(before[2], scaled, strict=True)]
-                along = longer if _dot(grads, longer) < 0 else along
-        before = grads, slope, along
+        along = [arrays.scale(s, -1) for s in scaled]
+        if memory.get("slope", 0) > 0:
+            old, before = memory["gradients"], memory["direction"]
+            slope, changed, ahead = _dots((grads, scaled), (old, scaled), (grads, before))
+            beta = (slope - changed) / memory["slope"]
+            if beta > 0 and beta * ahead < slope:  # else it would not descend
+                along = [arrays.combine(d, beta, s, -1) for d, s in zip(before, scaled, strict=True)]
+        else:
+            (slope,) = _dots((grads, scaled))
+        memory.update(gradients=grads, slope=slope, direction=along)
         return along
 
     return direction
@@ -103,14 +107,13 @@ def step_size(rule, learning_rate):
     return learning_rate
 
 
-def look_around(ratings, objective, rule, learning_rate, momentum, scaling):
+def look_around(training, rule, learning_rate, momentum, scaling, memory):
     """The rule as a function of (U, V) that says where one is and how to go on.
 
     Parameters
     ----------
-    ratings : Ratings
-    objective : Objective
-        On these ratings.
+    training : Training
+        Or whatever has its methods.
     rule : str
         Of `RULES`.
     learning_rate : float or "exact" or None
@@ -118,6 +121,8 @@ def look_around(ratings, objective, rule, learning_rate, momentum, scaling):
     momentum : float
     scaling : str or None
         Of `SCALINGS`.
+    memory : dict
+        What the rule remembers; empty at the start, and changed.
 
     Returns
     -------
@@ -125,47 +130,40 @@ def look_around(ratings, objective, rule, learning_rate, momentum, scaling):
         look(U, V) -> E, J, move; move() -> the next (U, V), or None where nothing lowers J any more.
     """
     if rule == "alternating":
-        return _alternating(ratings, objective)
+        return _alternating(training)
     exact = learning_rate == "exact"
-    direction = DIRECTIONS[rule](1 if exact else learning_rate, momentum)
-    scaled = _scaling(ratings, objective, scaling)
+    direction = DIRECTIONS[rule](1 if exact else learning_rate, momentum, memory)
+    scaled = _scaling(training, scaling)
 
     def look(U, V):
-        E, J, *grads = objective.evaluate(U, V)
+        E, J, *grads = training.evaluate(U, V)
 
         def move():
             P, Q = direction(grads, scaled(U, V, grads))
-            t = line_minimum(objective.along(U, V, P, Q)) if exact else 1
-            return (sparse.combine(1, U, t, P), sparse.combine(1, V, t, Q)) if t > 0 else None
+            t = line_minimum(training.along(U, V, P, Q)) if exact else 1
+            return (arrays.combine(U, 1, P, t), arrays.combine(V, 1, Q, t)) if t > 0 else None
 
         return E, J, move
 
     return look
 
 
-def _alternating(ratings, objective):
+def _alternating(training):
     """The exact step of U, then that of V: J is quadratic in each while the other stays."""
 
     def look(U, V):
-        E = objective.loss(U, V)
+        E, J = training.loss_and_objective(U, V)
 
         def move():
-            new_U = U + block_step(ratings, objective, U, V, "U")
-            return new_U, V + block_step(ratings, objective, new_U, V, "V")
+            new_U = arrays.combine(U, 1, training.block_step(U, V, "U"), 1)
+            return new_U, arrays.combine(V, 1, training.block_step(new_U, V, "V"), 1)
 
-        return E, E + objective.penalty(U, V), move
+        return E, J, move
 
     return look
 
 
-def block_step(ratings, objective, U, V, of):
-    """The step of one factor that makes its gradient zero (E17), the other staying (`sparse.block_step`)."""
-    weights, held = (objective.a, U.shape[1] - 1) if of == "U" else (objective.b, V.shape[1] - 2)
-    ridge = float(objective.reg) * weights.astype(np.float64)
-    return sparse.block_step(ratings, U, V, of, ridge, held if objective.biases else None)
-
-
-def _scaling(ratings, objective, scaling):
+def _scaling(training, scaling):
     """How the rows of the gradients are scaled: not at all, by their numbers of ratings, or by k × k blocks.
 
     A user with a thousand ratings has a gradient, and a curvature, a thousand times that of a user with one:
@@ -175,13 +173,11 @@ def _scaling(ratings, objective, scaling):
     if scaling is None:
         return lambda U, V, grads: grads
     if scaling == "block":
-        return lambda U, V, grads: [-block_step(ratings, objective, U, V, of) for of in ("U", "V")]
-    # times N/2, which leaves the mean over the ratings of the row: a learning rate does not depend on N then
-    counts = ratings.user_counts, ratings.item_counts
-    factors = [objective.N / (2 * np.maximum(count, 1))[:, None] for count in counts]
-    return lambda U, V, grads: [g * f.astype(g.dtype) for g, f in zip(grads, factors, strict=True)]
+        return lambda U, V, grads: [arrays.scale(training.block_step(U, V, of), -1) for of in ("U", "V")]
+    return lambda U, V, grads: training.by_count(*grads)
 
 
-def _dot(pair, other):
-    """Σ of the products of all entries, in float64, the same for any number of threads: no BLAS."""
-    return sum(float(np.einsum("is,is->", a, b, dtype=np.float64)) for a, b in zip(pair, other, strict=True))
+def _dots(*products):
+    """Σ of the products of all entries, for each pair and another one."""
+    of_U, of_V = (arrays.dots(*(pair[side] for product in products for pair in product)) for side in (0, 1))
+    return [u + v for u, v in zip(of_U, of_V, strict=True)]

@@ -186,6 +186,43 @@ def loss_and_gradients(ratings, U, V):
     return _form().loss_and_gradients(ratings, *_factors(U, V, ratings.shape))
 
 
+def loss_and_gradient(ratings, U, V, of):
+    """Loss (E04) and one of the gradients (E13 or E14), from one pass.
+
+    Parameters
+    ----------
+    ratings, U, V
+        As for `residual`.
+    of : {"U", "V"}
+
+    Returns
+    -------
+    E : float
+        To rounding that of `loss`: here it is summed in the order of the pass.
+    grad : ndarray of the dtype and the shape of that factor
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `residual` does, and where `of` is neither.
+
+    Notes
+    -----
+    4 N k operations.
+
+    Examples
+    --------
+    >>> from mflib import Ratings
+    >>> ratings = Ratings.from_arrays([0], [0], [5.0], shape=(1, 1))
+    >>> loss_and_gradient(ratings, np.array([[1.0]]), np.array([[4.0]]), "V")
+    (1.0, array([[-2.]]))
+    """
+    checks.ratings("ratings", ratings)
+    return _form().loss_and_gradient(
+        ratings, *_factors(U, V, ratings.shape), checks.choice("of", of, ("U", "V"))
+    )
+
+
 def line(ratings, U, V, P, Q):
     """The loss along a line (E19): the coefficients of E(U + t P, V + t Q), a polynomial in t.
 

@@ -26,9 +26,15 @@ def loss(ratings, U, V):
 
 def loss_and_gradients(ratings, U, V):
     """E04 and E13 in one pass by user, E14 in one by item."""
-    E, grad_U = _pass((ratings.user_starts, ratings.items, ratings.values), U, V)
-    _, grad_V = _pass((ratings.item_starts, ratings.users_by_item, ratings.values_by_item), V, U)
-    return E, grad_U, grad_V
+    E, grad_U = loss_and_gradient(ratings, U, V, "U")
+    return E, grad_U, loss_and_gradient(ratings, U, V, "V")[1]
+
+
+def loss_and_gradient(ratings, U, V, of):
+    """E04 and E13 in one pass by user, or E04 and E14 in one by item."""
+    if of == "U":
+        return _pass((ratings.user_starts, ratings.items, ratings.values), U, V)
+    return _pass((ratings.item_starts, ratings.users_by_item, ratings.values_by_item), V, U)
 
 
 def line(ratings, U, V, P, Q):
@@ -48,9 +54,27 @@ def block_step(ratings, U, V, of, ridge, held):
     starts, columns, values = order
     steps, n_chunks = np.empty_like(A), -(-len(values) // kernels.CHUNK)
     width = _width(A)
-    height = next(h for h in (8, 4, 2, 1) if h * len(width) <= kernels.TILE or h == 1)
     rows = _unsigned(starts), _unsigned(columns), values, _frozen(A), _frozen(B), _frozen(ridge)
-    share_out(kernels.block_steps, n_chunks, n_chunks, *rows, held, width, (0,) * height, steps)
+    share_out(kernels.block_steps, n_chunks, n_chunks, *rows, held, width, _height(width), steps)
+    return steps
+
+
+def equations(ratings, U, V, first, after, held):
+    """The sums of the normal equations of some items."""
+    starts, A = ratings.item_starts[first : after + 1], V[first:after]
+    normal, right = np.empty((len(A), *V.shape[1:] * 2), dtype=V.dtype), np.empty_like(A)
+    order = _frozen(_unsigned(starts)), _unsigned(ratings.users_by_item), ratings.values_by_item
+    width = _width(A)
+    rows = *order, _frozen(A), _frozen(U), held, width, _height(width)
+    share_out(kernels.equations, len(A), *rows, normal, right)
+    return normal, right
+
+
+def solved(normal, right, V, ridge, held):
+    """The step of each item from its equations."""
+    steps = np.empty_like(V)
+    known = (_frozen(W) for W in (normal, right, V, ridge))
+    share_out(kernels.solve_equations, len(V), *known, held, _width(V), steps)
     return steps
 
 
@@ -106,6 +130,11 @@ def _pass(order, A, B, want_gradient=True):
 def _width(A):
     """A tuple of as many entries as a row of A has vectors: a kernel is compiled for that length."""
     return (0,) * -(-A.shape[1] * A.itemsize // kernels.VECTOR_BYTES)
+
+
+def _height(width):
+    """A tuple of as many entries as rows of a k × k matrix are added to at once."""
+    return (0,) * next(h for h in (8, 4, 2, 1) if h * len(width) <= kernels.TILE or h == 1)
 
 
 def _unsigned(indices):

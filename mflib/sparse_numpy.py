@@ -41,6 +41,12 @@ def loss_and_gradients(ratings, U, V):
     return _mean_square(D), grad_U, grad_V
 
 
+def loss_and_gradient(ratings, U, V, of):
+    """E04, and E13 or E14."""
+    E, grad_U, grad_V = loss_and_gradients(ratings, U, V)
+    return E, grad_U if of == "U" else grad_V
+
+
 def line(ratings, U, V, P, Q):
     """E19 from the products of every rating."""
     users, items = ratings.users, ratings.items
@@ -67,6 +73,31 @@ def block_step(ratings, U, V, of, ridge, held):
             normal[np.diag_indices_from(normal)] += A.dtype.type(ridge[i] + damping)
             right = rows[:, free].T @ errors - A.dtype.type(ridge[i]) * A[i, free]
             steps[i, free] = np.linalg.solve(normal, right)
+    return steps
+
+
+def equations(ratings, U, V, first, after, held):
+    """The sums of the normal equations of some items, 0 in the column held."""
+    normal, right = np.zeros((after - first, *V.shape[1:] * 2), V.dtype), np.zeros_like(V[first:after])
+    for place, j in enumerate(range(first, after)):
+        own = slice(ratings.item_starts[j], ratings.item_starts[j + 1])
+        rows = U[ratings.users_by_item[own]]
+        errors = ratings.values_by_item[own].astype(V.dtype) - rows @ V[j]
+        if held >= 0:
+            rows[:, held] = 0
+        normal[place], right[place] = rows.T @ rows, rows.T @ errors
+    return normal, right
+
+
+def solved(normal, right, V, ridge, held):
+    """The step of each item from its equations."""
+    steps = np.zeros_like(V)
+    free = np.delete(np.arange(V.shape[1]), held if held >= 0 else [])
+    for j, own in enumerate(normal[:, free][:, :, free]):
+        total = ridge[j] + DAMPING * np.finfo(V.dtype).eps * np.trace(own)
+        if total > 0:
+            equations = own + V.dtype.type(total) * np.eye(len(free), dtype=V.dtype)
+            steps[j, free] = np.linalg.solve(equations, right[j, free] - V.dtype.type(ridge[j]) * V[j, free])
     return steps
 
 

@@ -192,6 +192,14 @@ def test_patience_stops_so_many_iterations_after_the_lowest(data, patience):
     np.testing.assert_array_equal(np.sqrt(sparse.loss(data[1], result.U, result.V)), rmse[best])
 
 
+def test_a_patience_that_is_over_already_ends_a_descent_that_goes_on(data, tmp_path):
+    """From a checkpoint that a longer patience has left."""
+    kept = tmp_path / "descent.npz"
+    long = overfitting(data, iterations=300, patience=10, checkpoint=kept)
+    short = overfitting(data, iterations=300, patience=4, checkpoint=kept)
+    assert (short.stopped_because, len(short.history)) == ("patience", len(long.history))
+
+
 @pytest.mark.parametrize("patience", [3, 300])
 def test_patience_waits_where_the_rmse_only_stays_the_same(patience):
     """Equal is not lower: a validation rating of a user and an item that never move."""

@@ -18,6 +18,7 @@ from mflib import (
     sparse_numpy,
 )
 from mflib.objective import Objective
+from mflib.training import Training
 
 RATES = {"momentum": 0.5, "nesterov": 0.5}  # rules that need a number
 
@@ -161,24 +162,24 @@ def test_scaling_by_blocks_divides_by_the_second_derivatives(ratings):
 @pytest.mark.parametrize("k", [1, 3, 20])
 def test_a_step_of_one_factor_makes_its_gradient_zero(ratings, weighting, biases, dtype, k):
     """k = 20 is more than most users have ratings, and more than twice as many as some."""
-    objective = Objective.of_ratings(ratings, 0.05, weighting, biases)
+    training = Training(ratings, None, 0.05, weighting, biases)
     U, V = start(ratings, k, biases, dtype)
-    before = objective.evaluate(U, V)[2:]
+    before = training.evaluate(U, V)[2:]
     for of, place in (("U", 0), ("V", 1)):
         moved = [U, V]
-        moved[place] = moved[place] + rules.block_step(ratings, objective, U, V, of)
-        after = objective.evaluate(*moved)[2 + place]
+        moved[place] = moved[place] + training.block_step(U, V, of)
+        after = training.evaluate(*moved)[2 + place]
         size = 1e-12 if dtype == "float64" else 1e-4
         assert np.max(np.abs(after)) < size * np.max(np.abs(before[place]))
 
 
 def test_alternating_solves_for_U_and_with_that_for_V(ratings):
-    objective = Objective.of_ratings(ratings, 0.05)
+    training = Training(ratings, reg=0.05)
     U, V = start(ratings)
     result = descend(ratings, U, V, "alternating", iterations=1, reg=0.05)
-    new_U = U + rules.block_step(ratings, objective, U, V, "U")
+    new_U = U + training.block_step(U, V, "U")
     np.testing.assert_array_equal(result.U, new_U)
-    np.testing.assert_array_equal(result.V, V + rules.block_step(ratings, objective, new_U, V, "V"))
+    np.testing.assert_array_equal(result.V, V + training.block_step(new_U, V, "V"))
 
 
 def test_alternating_never_raises_the_objective(ratings):

@@ -42,7 +42,7 @@ def serve(store: Store, port: int) -> int:
     if store.uri.startswith(("http://", "https://")):
         print(f"The runs: {runs_table(store.uri.rstrip('/'))}")
         return 0
-    port = _free(port)
+    port = free_port(port)
     address = f"http://{_HOST}:{port}"
     with Stop() as stop, tempfile.TemporaryFile() as log:
         server = _start(store, port, log)
@@ -76,7 +76,7 @@ def runs_table(address: str) -> str:
     return f"{address}/#/experiments" + (f"/{runs[0]['info']['experiment_id']}/runs" if runs else "")
 
 
-def _free(port: int) -> int:
+def free_port(port: int) -> int:
     """The port, seen to be free; for 0, one that is."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,0 +1,76 @@
+"""`mflib cluster`: a scheduler and workers on this machine, for trying `mflib.cluster` out."""
+
+import importlib.util
+import os
+import sys
+import time
+
+from mflib.runs.page import free_port
+from mflib.runs.project import InputError
+from mflib.runs.stop import Stop
+
+_HOST = "127.0.0.1"
+# A worker that was killed is started anew, however long a busy machine takes for it.
+CONFIG = {
+    "distributed.worker.multiprocessing-method": "spawn",
+    "distributed.deploy.lost-worker-timeout": "10 minutes",
+}
+
+
+def serve(workers: int | None, port: int) -> int:
+    """Keep a scheduler and workers, reachable from this machine alone, until Ctrl-C.
+
+    Parameters
+    ----------
+    workers : int or None
+        Processes, each of which works on one block at a time; by default one for each two cores.
+    port : int
+        Of 127.0.0.1; 0 takes a free one.
+
+    Returns
+    -------
+    int
+        0 after Ctrl-C.
+
+    Raises
+    ------
+    InputError
+        If Dask is not installed, or the port is taken.
+    """
+    try:
+        import dask
+        from distributed import LocalCluster
+    except ImportError:
+        raise InputError("mflib cluster needs Dask: pip install 'mflib[cluster]'") from None
+
+    port = free_port(port)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    workers = workers or max(1, cores // 2)
+    threads = max(1, cores // workers)
+    dashboard = importlib.util.find_spec("bokeh") is not None
+    # a thread of Dask for each worker: the compiled loops have threads of their own, so many that no core
+    # is asked for twice
+    options = {
+        "n_workers": workers,
+        "threads_per_worker": 1,
+        "processes": True,
+        "env": {"NUMBA_NUM_THREADS": str(threads)},
+        "host": _HOST,
+        "scheduler_port": port,
+        "dashboard_address": f"{_HOST}:0" if dashboard else None,
+    }
+    with (
+        Stop() as stop,
+        dask.config.set(CONFIG),
+        LocalCluster(**options) as cluster,
+    ):
+        each = f"{threads} thread{'s' if threads > 1 else ''} each"
+        print(f"scheduler  {cluster.scheduler_address}  ({workers} workers with {each})")
+        print(f"dashboard  {cluster.dashboard_link if dashboard else 'none: pip install bokeh'}")
+        print(f'in Python  client = distributed.Client("{cluster.scheduler_address}")')
+        print("           mflib.cluster.descend(…, client=client)")
+        print("Ctrl-C ends it.", flush=True)
+        while not stop.asked:
+            time.sleep(0.1)
+    print("ended", file=sys.stderr)
+    return 0

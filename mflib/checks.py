@@ -143,6 +143,13 @@ def real_number(name, value, low, high, *, low_open=False, high_open=False):
     return float(value)
 
 
+def truth(name, value):
+    """Check that `value` is True or False, Python's or NumPy's, and return it as bool."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def float_dtype(name, value):
     """Check that `value` means float32 or float64, and return it as a NumPy dtype."""
     try:

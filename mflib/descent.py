@@ -238,7 +238,7 @@ def checked_settings(rule, learning_rate, momentum, reg, reg_weighting, biases, 
         "momentum": momentum,
         "reg": reg,
         "reg_weighting": reg_weighting,
-        "biases": bool(biases),
+        "biases": checks.truth("biases", biases),
         "scaling": scaling,
     }
 

@@ -183,8 +183,7 @@ class Factorization(Predictor, BaseEstimator):
         checks.whole_number("seed", self.seed, 0)
         checks.real_number("init_scale", self.init_scale, 1e-6, 1e6)
         for name in ("biases", "warm_start", "progress"):
-            if not isinstance(getattr(self, name), bool | np.bool_):
-                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+            checks.truth(name, getattr(self, name))
         if self.rating_range is not None:
             _checked_range(self.rating_range)
         dtype = checks.float_dtype("dtype", self.dtype)

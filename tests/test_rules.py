@@ -287,6 +287,11 @@ def test_the_bits_of_a_whole_descent_are_the_same_for_any_number_of_threads(rule
         np.testing.assert_array_equal(results[0].history["objective"], other.history["objective"])
 
 
+def test_biases_are_there_or_not(ratings):
+    with pytest.raises(TypeError, match="biases must be True or False, got 'no'"):
+        descend(ratings, *start(ratings), biases="no")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -48,40 +48,41 @@ GRIDS = {
         ],
         "Surprise SVD++": [{"steps": [20], "n_factors": 20, "lr_all": 0.007, "reg_all": 0.02}],
     },
+    # planted of rank 16, of which the mean is one
     "1e6": {
         "mflib": [
-            {"steps": CONJUGATE, "rule": "conjugate", "n_factors": 16, "reg": 0.2, "biases": False},
+            {"steps": CONJUGATE, "rule": "conjugate", "n_factors": 15, "reg": 0.2, "biases": False},
+            {"steps": ALTERNATING, "n_factors": 15, "reg": 0.2, "biases": False},
             {"steps": ALTERNATING, "n_factors": 16, "reg": 0.2, "biases": False},
-            {"steps": ALTERNATING, "n_factors": 16, "reg": 0.3, "biases": False},
         ],
         "Surprise SVD": [
-            {"steps": [10, 20, 30, 40], "n_factors": 16, "lr_all": 0.01, "reg_all": 0.05},
+            {"steps": [10, 20, 30, 40], "n_factors": 15, "lr_all": 0.01, "reg_all": 0.05},
+            {"steps": [10, 20, 30, 40], "n_factors": 15, "lr_all": 0.02, "reg_all": 0.05},
             {"steps": [10, 20, 30, 40], "n_factors": 16, "lr_all": 0.02, "reg_all": 0.05},
-            {"steps": [10, 20, 30, 40], "n_factors": 16, "lr_all": 0.02, "reg_all": 0.1},
         ],
         "cmfrec": [
-            {"steps": ALS, "k": 16, "lambda_": 0.02, **CMFREC_PLAIN},
-            {"steps": ALS, "k": 16, "lambda_": 0.03, **CMFREC_PLAIN},
-            {"steps": ALS, "k": 16, "lambda_": 0.02, **CMFREC_PLAIN, "use_cg": False},
+            {"steps": ALS, "k": 15, "lambda_": 0.01, **CMFREC_PLAIN},
+            {"steps": ALS, "k": 15, "lambda_": 0.02, **CMFREC_PLAIN},
+            {"steps": ALS, "k": 15, "lambda_": 0.01, **CMFREC_PLAIN, "use_cg": False},
         ],
         "LIBMF": [
-            {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.02, "r": 0.1},
+            {"steps": LIBMF_PLANTED, "k": 15, "l2": 0.01, "r": 0.1},
+            {"steps": LIBMF_PLANTED, "k": 15, "l2": 0.005, "r": 0.1},
             {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.01, "r": 0.1},
-            {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.005, "r": 0.1},
         ],
     },
     "2.5e7": {
         "mflib": [
-            {"steps": CONJUGATE[1:7], "rule": "conjugate", "n_factors": 16, "reg": 0.2, "biases": False},
+            {"steps": CONJUGATE[1:6], "rule": "conjugate", "n_factors": 15, "reg": 0.2, "biases": False},
+            {"steps": ROUNDS, "n_factors": 15, "reg": 0.2, "biases": False},
             {"steps": ROUNDS, "n_factors": 16, "reg": 0.2, "biases": False},
-            {"steps": ROUNDS, "n_factors": 16, "reg": 0.25, "biases": False},
         ],
         "cmfrec": [
-            {"steps": [2, 4, 8], "k": 16, "lambda_": 0.02, **CMFREC_PLAIN},
+            {"steps": [2, 4, 8], "k": 15, "lambda_": 0.01, **CMFREC_PLAIN},
         ],
         "LIBMF": [
-            {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.03, "r": 0.1, "own_rmse": True},
-            {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.02, "r": 0.1, "own_rmse": True},
+            {"steps": LIBMF_PLANTED, "k": 15, "l2": 0.01, "r": 0.1, "own_rmse": True},
+            {"steps": LIBMF_PLANTED, "k": 15, "l2": 0.005, "r": 0.1, "own_rmse": True},
             {"steps": LIBMF_PLANTED, "k": 16, "l2": 0.01, "r": 0.1, "own_rmse": True},
         ],
     },

@@ -30,8 +30,8 @@ def held_out(splits: Mapping, n_users: int = 40) -> Figure:
     >>> from mflib import Ratings
     >>> from mflib.splits import leave_last
     >>> ratings = Ratings.from_arrays([0, 0, 1, 1], [0, 1, 0, 1], [5, 3, 4, 2], times=[1, 2, 3, 4])
-    >>> [axes.get_title() for axes in held_out({"last": leave_last(ratings)}).axes]
-    ['last']
+    >>> len(held_out({"last": leave_last(ratings)}).axes)
+    1
     """
     figure, row = plt.subplots(1, len(splits), figsize=(8, 3.4), sharex=True, sharey=True, squeeze=False)
     for axes, (title, parts) in zip(row[0], splits.items(), strict=True):

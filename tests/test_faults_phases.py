@@ -14,6 +14,7 @@ PHASES = {
     "reading the params": ("mflib.runs.params:read_params", None, None, False),
     "opening the store": ("mflib.runs.store:open_store", None, None, False),
     "the run just created": ("mflib.runs.unsent:begin", "KILLED", "KILLED", False),
+    "noting where it comes from": ("mflib.runs.execute:log_tags", "KILLED", "KILLED", True),
     "starting the kernel": ("mflib.runs.execute:_papermill", "KILLED", "KILLED", True),
     "executing": (None, "KILLED", "KILLED", True),
     "collecting results": ("mflib.runs.collect:complete", "FINISHED", "FINISHED", True),

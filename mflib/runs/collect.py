@@ -68,6 +68,7 @@ def complete(folder: Path, run_id: str, about: dict[str, Any], finished: bool) -
         The protocol and the result digest as tags of the run.
     """
     artifacts = folder / "artifacts"
+    artifacts.mkdir(exist_ok=True)  # a process may have died before it made it
     for file in (artifacts / "models").glob("*.npz"):
         _as_mlflow_model(file)
     found = results.from_folder(artifacts / "results", points(folder))

@@ -19,7 +19,7 @@ LOOKS = {
 PEERS = ("cmfrec", "LIBMF", "Surprise SVD")
 REAL, MIDDLE, BIG = "ml-latest-small", "1e6", "2.5e7"
 # Test RMSE, in rating points, to which the table shows the seconds.
-TARGETS = {REAL: (0.88, 0.87, 0.86, 0.855, 0.85), MIDDLE: (0.8, 0.6, 0.55), BIG: (0.8, 0.6, 0.58)}
+TARGETS = {REAL: (0.88, 0.87, 0.86, 0.855, 0.85), MIDDLE: (0.8, 0.6, 0.55), BIG: (0.8, 0.6, 0.55)}
 
 
 def setting_of(entry):

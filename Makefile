@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 export OPENBLAS_NUM_THREADS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: run test lint soak mutants notebooks readme lab ui lock bench bench-models clean
+.PHONY: run test lint soak mutants notebooks readme lab ui lock bench bench-models bench-cluster clean
 .DEFAULT_GOAL := run
 
 # uv where it is installed, because it is ten times as fast; else pip. Modules are compiled at once,
@@ -55,7 +55,7 @@ notebooks: $(READY)
 
 # the pictures and the tables of README; those of speed are from docs/speed.json, a copy of what
 # `make bench` wrote to benchmarks/results/evaluation.json, those of models from docs/models.json, a copy of
-# what `make bench-models` wrote to benchmarks/results/models.json
+# what `make bench-models` wrote to benchmarks/results/models.json; and docs/scaling.md from docs/cluster.json
 readme: $(READY)
 	$(BIN)/python docs/readme.py
 
@@ -92,6 +92,11 @@ bench: $(READY) $(BENCH_READY)
 # LIBMF's programs are taken from PATH, or MF_TRAIN names its mf-train; who is not there is left out.
 bench-models: $(BENCH_READY)
 	$(BENCH)/bin/python benchmarks/models.py
+
+# two worker processes against one process; with docs/cluster.json, a copy of what it wrote to
+# benchmarks/results/cluster.json, `make readme` makes docs/scaling.md
+bench-cluster: $(READY)
+	$(BIN)/python benchmarks/cluster.py
 
 # universal: one file for every Python from 3.11 on
 lock:

@@ -1,8 +1,8 @@
 """Makes what README shows from the code: pictures, the table of proofs, those of speed and of
-models. Run by `make readme`.
+models; and all figures of docs/scaling.md. Run by `make readme`.
 
 Their figures are not measured here: docs/speed.json is a copy of what `make bench` wrote, docs/models.json of
-what `make bench-models` wrote.
+what `make bench-models` wrote, docs/cluster.json of what `make bench-cluster` wrote.
 """
 
 import json
@@ -17,6 +17,7 @@ from mflib import datasets, dense, descend, plots, random_factors, verify
 STEPS = 500
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "benchmarks"))
+import cluster_report  # noqa: E402
 import models_report  # noqa: E402
 import speed  # noqa: E402
 
@@ -66,8 +67,20 @@ def with_models(readme: str) -> str:
     return _between("models", models_report.table(measured("models")), readme)
 
 
+def with_scaling(page: str) -> str:
+    """docs/scaling.md with what is between its marks made new."""
+    found = measured("cluster")
+    for name, text in (
+        ("figures", cluster_report.table_of_figures(found)),
+        ("model", cluster_report.text_of_model(found)),
+        ("plan", cluster_report.table_of_plan(found)),
+    ):
+        page = _between(name, text, page)
+    return page
+
+
 def measured(what: str) -> dict:
-    """What `make bench` ("speed") or `make bench-models` ("models") once found."""
+    """What `make bench` ("speed"), `make bench-models` or `make bench-cluster` once found."""
     return json.loads((ROOT / "docs" / f"{what}.json").read_text(encoding="utf-8"))
 
 
@@ -85,6 +98,9 @@ def main() -> int:
     picture(ROOT / "docs" / "picture.png")
     speed.picture(measured("speed"), ROOT / "docs" / "speed.png")
     models_report.picture(measured("models"), ROOT / "docs" / "models.png")
+    cluster_report.picture(measured("cluster"), ROOT / "docs" / "cluster.png")
+    scaling = ROOT / "docs" / "scaling.md"
+    scaling.write_text(with_scaling(scaling.read_text(encoding="utf-8")), encoding="utf-8")
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     readme.write_text(with_models(with_speed(with_proofs(text))), encoding="utf-8")

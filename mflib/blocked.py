@@ -6,6 +6,7 @@ same bits.
 
 import uuid
 from concurrent.futures import CancelledError
+from itertools import groupby
 
 import numpy as np
 
@@ -40,22 +41,36 @@ class Workers:
             raise CancelledError("all workers are gone")
         self.homes = [known[b * len(known) // self.n_blocks] for b in range(self.n_blocks)]
 
-    def submit(self, block, function, *arguments, priority=0):
+    def submit(self, block, function, *arguments):
         """One task on behalf of a block."""
-        return self.client.submit(
-            function,
-            *arguments,
-            key=f"{function.__name__}-{uuid.uuid4().hex}",
-            pure=False,
-            workers=[self.homes[block]],
-            allow_other_workers=True,
-            priority=priority,
-        )
+        return self._map(function, {block: arguments})[block]
 
     def each(self, function, *arguments):
-        """A task for each block: of `Blocked` arguments and lists its own, of others the whole."""
+        """A task for each block: of `Blocked` arguments and lists its own, of others the whole.
+
+        None for a block of which an argument is None.
+        """
         columns = [_futures(argument, self.n_blocks) for argument in arguments]
-        return [self.submit(b, function, *own) for b, own in enumerate(zip(*columns, strict=True))]
+        rows = dict(enumerate(zip(*columns, strict=True)))
+        found = self._map(function, {b: row for b, row in rows.items() if not any(A is None for A in row)})
+        return [found.get(b) for b in rows]
+
+    def _map(self, function, rows, priority=0):
+        """A task for each row of arguments, by block: one message for all that have a home in common."""
+        futures, run = {}, uuid.uuid4().hex
+        for home, group in groupby(rows, lambda block: self.homes[block]):
+            own = list(group)
+            done = self.client.map(
+                function,
+                *zip(*(rows[b] for b in own), strict=True),
+                key=[f"{function.__name__}-{run}-{b}" for b in own],
+                pure=False,
+                workers=[home],
+                allow_other_workers=True,
+                priority=priority,
+            )
+            futures.update(zip(own, done, strict=True))
+        return futures
 
     def scatter(self, parts):
         """Send each block its part, which is read-only there."""
@@ -68,23 +83,19 @@ class Workers:
             raise CancelledError(f"worker {error} is gone") from error
 
     def total(self, sums):
-        """The sum of the tuples of all blocks, fetched; None where a block has nothing to add."""
-        return self.client.gather(self.sum(sums))
+        """The sum of the tuples of all blocks, of numbers or of little more, added here."""
+        return _along_the_tree(self.client.gather([part for part in sums if part is not None]), _added)
 
     def sum(self, sums):
-        """The sum of the tuples of all blocks, on a worker.
-
-        Neighbours are added first, some at a time, then neighbouring sums: a tree that depends on the
-        number of blocks alone, as the order of the additions does, and so the bits.
-        """
+        """The sum of the tuples of all blocks, on a worker; None where a block has nothing to add."""
         nodes = [(b, node) for b, node in enumerate(sums) if node is not None]
-        while len(nodes) > 1:
-            groups = [nodes[place : place + BRANCHES] for place in range(0, len(nodes), BRANCHES)]
-            nodes = [(group[0][0], self._added([node for _, node in group], group[0][0])) for group in groups]
-        return nodes[0][1]
+        return _along_the_tree(nodes, self._added)[1]
 
-    def _added(self, nodes, block):
-        return nodes[0] if len(nodes) == 1 else self.submit(block, blocks.add, *nodes, priority=10)
+    def _added(self, groups):
+        homes = [group[0][0] for group in groups]
+        rows = [([node for _, node in group],) for group in groups]
+        found = self._map(blocks.add, dict(zip(homes, rows, strict=True)), priority=10)
+        return list(found.items())
 
     def scattered(self, U):
         """Send an array with a row for each user."""
@@ -126,6 +137,23 @@ class Blocked:
     def gather(self):
         """All of it, as an array here."""
         return np.concatenate(self.workers.client.gather(self.futures))
+
+
+def _along_the_tree(nodes, added):
+    """The one node that is left.
+
+    Neighbours are added first, some at a time, then neighbouring sums: a tree that depends on the
+    number of blocks alone, as the order of the additions does, and so the bits.
+    """
+    while len(nodes) > 1:
+        groups = [nodes[place : place + BRANCHES] for place in range(0, len(nodes), BRANCHES)]
+        alone = groups.pop() if len(groups[-1]) == 1 else []
+        nodes = [*added(groups), *alone]
+    return nodes[0]
+
+
+def _added(groups):
+    return [blocks.add(group) for group in groups]
 
 
 def _futures(argument, n_blocks):

@@ -200,12 +200,12 @@ def dots(*pairs):
         return tuple(arrays.dots(*pairs))
 
 
-def add(first, *others):
-    """The sums of some blocks, each by itself, in their order: a node of the tree."""
-    sums = list(first)
+def add(parts):
+    """The sums of the tuples of some blocks, each by itself, in their order: a node of the tree."""
+    sums = list(parts[0])
     with np.errstate(over="ignore", invalid="ignore"):
-        for other in others:
-            sums = [a + b for a, b in zip(sums, other, strict=True)]
+        for part in parts[1:]:
+            sums = [a + b for a, b in zip(sums, part, strict=True)]
     return tuple(sums)
 
 

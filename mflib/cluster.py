@@ -221,10 +221,7 @@ class BlockedTraining:
             return None
         edges = zip(self.workers.edges[:-1], self.workers.edges[1:], strict=True)
         parts = self.workers.scatter([blocks.part(ratings, *users) for users in edges])
-        return [
-            None if part is None else self.workers.submit(b, blocks.both_orders, part, ratings.shape[1])
-            for b, part in enumerate(parts)
-        ]
+        return self.workers.each(blocks.both_orders, parts, ratings.shape[1])
 
     def _sent(self, V):
         """V on the cluster: sent once, fetched by a worker from another."""
@@ -265,19 +262,15 @@ class BlockedTraining:
         if self.validation is None:
             return np.nan
         known = self.ahead[0] is U and self.ahead[1] is V
-        future = self.ahead[2] if known else self._squares(U, V)
+        squares = self.ahead[2] if known else self._squares(U, V)
         self.ahead = None, None, None
-        return float(np.sqrt(self.workers.client.gather(future)[0] / self.validation.n_ratings))
+        return float(np.sqrt(self.workers.total(squares)[0] / self.validation.n_ratings))
 
     def _squares(self, U, V):
         """Σ Δ² of the validation ratings, on the way; None where there are none."""
         if self.validation is None:
             return None
-        V = self._sent(V)
-        return self.workers.sum(
-            None if block is None else self.workers.submit(b, blocks.squares, block, own, V)
-            for b, (block, own) in enumerate(zip(self.validating, U.futures, strict=True))
-        )
+        return self.workers.each(blocks.squares, self.validating, U, self._sent(V))
 
     def along(self, U, V, P, Q):
         """The coefficients of J along a line, as `Objective.along`."""
@@ -316,7 +309,7 @@ class BlockedTraining:
         )
         equations = self.workers.sum(sums)
         del sums
-        step = self.workers.submit(0, blocks.item_step, equations, V[rows], ridge, self.terms, priority=10)
+        step = self.workers.submit(0, blocks.item_step, equations, V[rows], ridge, self.terms)
         return self.workers.client.gather(step)
 
 

@@ -64,6 +64,11 @@ def test_tables_of_models_are_those_of_docs_models_json(readme):
     assert readme.with_models(README) == README, "README's tables of models are out of date: make readme"
 
 
+def test_figures_of_scaling_are_those_of_docs_cluster_json(readme):
+    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    assert readme.with_scaling(page) == page, "docs/scaling.md is out of date: make readme"
+
+
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"`?make ([\w-]+)", README)) - {"are"}))
 def test_make_has_the_target(target):
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)

@@ -207,12 +207,3 @@ def add(first, *others):
         for other in others:
             sums = [a + b for a, b in zip(sums, other, strict=True)]
     return tuple(sums)
-
-
-def versions():
-    """Of what decides the bits."""
-    import numba
-
-    import mflib
-
-    return {"mflib": mflib.__version__, "NumPy": np.__version__, "Numba": numba.__version__}

@@ -13,6 +13,12 @@ def installed(*more):
     return found | {name: importlib.metadata.version(name.lower()) for name in (*_BITS, *more)}
 
 
+def differences(found, own):
+    """In which versions what was found is not our own, for a reader; empty where it is."""
+    wrong = (name for name, version in own.items() if found.get(name) != version)
+    return ", ".join(f"{name} {found.get(name)} instead of {own[name]}" for name in wrong)
+
+
 def check(client, *more):
     """See that all workers have the versions of this process.
 
@@ -37,10 +43,8 @@ def check(client, *more):
         if not isinstance(found, dict):
             different.append(f"worker {worker} cannot import mflib ({type(found).__name__}: {found})")
             continue
-        wrong = [f"{name} {found.get(name)} instead of {version}" for name, version in own.items()
-                 if found.get(name) != version]  # fmt: skip
-        if wrong:
-            different.append(f"worker {worker} has {', '.join(wrong)}")
+        if wrong := differences(found, own):
+            different.append(f"worker {worker} has {wrong}")
     if different:
         raise RuntimeError(
             f"client and workers must have the same versions: {'; '.join(different)}. Install the same "

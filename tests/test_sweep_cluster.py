@@ -140,13 +140,14 @@ def test_what_a_killed_worker_ran_is_run_again_and_each_point_finishes_once(clus
 
 
 def test_a_point_that_fails_keeps_no_other_from_running_and_is_run_again(cluster):
+    """Also without the cluster."""
     arguments = sweep(cluster, "failing", 2)
     (cluster.project.root / "failing 1").touch()
     failed = cluster.project.mflib(*arguments)
     assert (failed.returncode, failed.stderr) == (1, "")
     assert "FAILED: k=1: AssertionError: as it was told to" in failed.stdout
     (cluster.project.root / "failing 1").unlink()
-    again = cluster.project.mflib(*arguments)
+    again = cluster.project.mflib(*arguments[:2])
     assert (again.returncode, again.stderr) == (0, "")
     assert again.stdout.startswith("1 of 2 points finished before, 1 to run;")
     assert statuses(family(cluster, "failing")[1]) == once_each(2) | {("k=1", "FAILED"): 1}
@@ -185,11 +186,24 @@ def test_what_cannot_be_is_refused_with_2_and_a_line(cluster, monkeypatch, capsy
         assert cli.main([*arguments, address]) == 2
     both, nobody, nonsense, versions = capsys.readouterr().err.splitlines()
     assert both.startswith("mflib: --jobs and --cluster: leave one out")
-    assert nobody.startswith("mflib: --cluster tcp://127.0.0.1:1: nobody answers there;")
+    assert nobody.startswith(
+        "mflib: --cluster tcp://127.0.0.1:1: no scheduler of Dask answers there within 5 s;"
+    )
     assert nonsense.startswith("mflib: --cluster nonsense: missing port number in address 'nonsense';")
     assert versions.count("instead of 9.9.9") == 2
     assert re.match(rf"mflib: --cluster {address}: .*worker tcp://127\.0\.0\.1:\d+ has mflib 0\.", versions)
     assert cluster.project.client().get_experiment_by_name("refused") is None
+
+
+def test_a_worker_with_other_versions_that_comes_after_the_check_ends_the_sweep(cluster, monkeypatch, capsys):
+    monkeypatch.setenv("MFLIB_ROOT", str(cluster.project.root))
+    monkeypatch.setattr("mflib.__version__", "9.9.9")
+    monkeypatch.setattr(sweep_cluster, "check", lambda client, store: None)
+    assert cli.main(list(sweep(cluster, "late", 3))) == 2
+    said = rf"mflib: --cluster {cluster.address}: worker tcp://\S+ has mflib \S+ instead of 9\.9\.9; the same"
+    assert re.match(said, capsys.readouterr().err)
+    parent, children = family(cluster, "late")
+    assert (parent.info.status, children) == ("FAILED", [])
 
 
 def test_without_dask_it_says_what_to_install(cluster, monkeypatch, capsys):

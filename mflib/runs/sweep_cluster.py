@@ -35,6 +35,7 @@ ANSWER = 5  # s for a scheduler to answer
 PATIENCE = 60  # s for a worker to come where there is none
 _ENDING = 30  # s for points that were stopped to be recorded by their workers
 _LOOK = 0.5  # s between two looks at the scheduler
+_MORE = ("MLflow",)  # beside mflib, NumPy and Numba, the same everywhere
 _AGAIN = "the same command goes on where it stopped"
 
 
@@ -60,7 +61,11 @@ def connected(address: str) -> Iterator[Client]:
             warnings.simplefilter("ignore")  # that versions differ: they are checked
             client = Client(address, timeout=ANSWER, set_as_default=False)
     except Exception as error:
-        why = "nobody answers there" if isinstance(error, OSError) else first_line(error)
+        why = (
+            f"no scheduler of Dask answers there within {ANSWER} s"
+            if isinstance(error, OSError)
+            else first_line(error)
+        )
         raise InputError(
             f"--cluster {address}: {why}; give the address of a scheduler, as `mflib cluster` prints it"
         ) from None
@@ -82,7 +87,7 @@ def check(client: Client, store: Store) -> None:
     address = client.scheduler.address
     try:
         client.wait_for_workers(1, timeout=PATIENCE)
-        versions.check(client, "MLflow")
+        versions.check(client, *_MORE)
         with _marker(store) as marker:
             artifacts = store.artifacts and str(store.artifacts)
             found = client.run(sweep_task.obstacle, store.uri, artifacts, marker, on_error="return")
@@ -135,8 +140,10 @@ def execute_all(
     Raises
     ------
     ConnectionError
-        Where the scheduler is gone, or no worker has been there for a minute; the runs of the points that
-        were running are ended.
+        Where the scheduler is gone, or no worker has been there for a minute.
+    InputError
+        Where a worker has come that does not satisfy `check`. In each case the runs of the points that were
+        running are ended.
     """
     points = _Points(client, executions, store, done)
     told, topic = points.told, f"mflib-{uuid.uuid4().hex}"
@@ -175,6 +182,7 @@ class _Points:
         self.outcomes: list[Outcome | None] = [None] * len(executions)
         self.waiting, self.running = deque(range(len(executions))), {}
         self.told: SimpleQueue = SimpleQueue()
+        self._own = versions.installed(*_MORE)
         self._last_worker = time.monotonic()  # when one was there
 
     def hand_out(self, topic: str) -> None:
@@ -188,6 +196,7 @@ class _Points:
                 _plain(self._executions[i]),
                 self._store.uri,
                 self._store.artifacts and str(self._store.artifacts),
+                self._own,
                 key,
                 topic,
                 key=key,
@@ -219,6 +228,8 @@ class _Points:
         """The task of the i-th has ended, with an outcome or an error of Dask's."""
         if self._client.status != "running":
             return  # all are lost, which is said for all
+        if outcome is not None and "refused" in outcome:  # by a worker that has come since the check
+            raise InputError(f"--cluster {self._client.scheduler.address}: {outcome['refused']}; {_AGAIN}")
         if outcome is not None:
             self._note(i, Outcome(**outcome))
         elif isinstance(error, KilledWorker):
@@ -238,12 +249,11 @@ class _Points:
         self._done(i, outcome)
 
     def end(self) -> None:
-        """Cancel what runs, wait until the workers have recorded it, end the runs of those that cannot."""
+        """Release what runs, wait until the workers have recorded it, end the runs of those that cannot."""
         if not self.running:
             return
-        if self._client.status == "running":
-            with suppress(Exception):  # the scheduler is just dying
-                self._client.cancel(list(self.running.values()))
+        for future in self.running.values():
+            future.release()
         from mflib.runs.unsent import take_over  # imported long before: a store is open
 
         deadline, seen = time.monotonic() + _ENDING, {}

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from distributed import get_worker
 from distributed.core import Status
 
+from mflib import versions
 from mflib.runs.batch import attempt
 from mflib.runs.outcome import FAILED, FINISHED, Outcome
 from mflib.runs.params import Execution
@@ -61,7 +62,9 @@ def obstacle(uri: str, artifacts: str | None, marker: str | None) -> str:
     return ""
 
 
-def run_point(point: dict, uri: str, artifacts: str | None, key: str, topic: str) -> dict:
+def run_point(
+    point: dict, uri: str, artifacts: str | None, own: dict[str, str], key: str, topic: str
+) -> dict:
     """Execute a point of a sweep, unless it has finished, and record it.
 
     Parameters
@@ -70,6 +73,8 @@ def run_point(point: dict, uri: str, artifacts: str | None, key: str, topic: str
         The fields of an `Execution`, its notebook by name, the content beside it.
     uri, artifacts
         As for `obstacle`.
+    own : dict of str to str
+        The versions of the client.
     key : str
         That of the task.
     topic : str
@@ -78,10 +83,13 @@ def run_point(point: dict, uri: str, artifacts: str | None, key: str, topic: str
     Returns
     -------
     dict
-        The fields of an `Outcome`: what is wrong is told in it, for Dask would log an exception with the
-        arguments, and in them the password of a server.
+        The fields of an `Outcome`, or `refused`, why this worker cannot be used. What is wrong is told so,
+        for Dask would log an exception with the arguments, and in them the password of a server.
     """
     store, name = Store(uri, artifacts and Path(artifacts)), point["notebook"]
+    wrong = versions.differences(versions.installed(*own), own)
+    if problem := f"has {wrong}" if wrong else obstacle(uri, artifacts, None):
+        return {"refused": f"worker {get_worker().address} {problem}"}
     try:
         execution = Execution(**{**point, "notebook": root() / "notebooks" / f"{name}.ipynb"})
         outcome = _run(execution, store, key, topic)

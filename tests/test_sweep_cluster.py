@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import psutil
 import pytest
-from faults import adopt_orphans, all_gone, wait_for
+from faults import TAMPERING, adopt_orphans, all_gone, wait_for
 
 pytest.importorskip("distributed")
 
@@ -297,14 +297,28 @@ def dask_alone(project, workers, **env):
             process.wait()
 
 
+@contextmanager
+def given_up_soon(project, **env):
+    """Two workers that Dask gives up after 8 s without a sign of life."""
+    cluster = Cluster.__new__(Cluster)
+    cluster.project = project
+    with dask_alone(project, 2, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="8s", **env) as (address, processes):
+        cluster.address, cluster.processes = address, processes
+        yield cluster
+
+
+def comes_back(cluster, worker):
+    """A worker that was stopped goes on: it finds itself cut off, and ends."""
+    worker.send_signal(signal.SIGCONT)
+    (back,) = (one for one in cluster.processes if one.pid == worker.pid)
+    back.wait(timeout=60)
+
+
 @pytest.mark.soak
 def test_a_worker_that_is_given_up_and_comes_back_records_nothing_twice(shared_project):
     adopt_orphans()
     shared_project.notebook("01_point", HERE, RECORD, parameters=DECLARED)
-    cluster = Cluster.__new__(Cluster)
-    cluster.project = shared_project
-    patience = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "8s"}
-    with dask_alone(shared_project, 2, **patience) as (cluster.address, processes):
+    with given_up_soon(shared_project) as cluster:
         process = shared_project.start(*sweep(cluster, "back", 3, waiting=[1]))
         (first,) = started(cluster, 1)
         wait_for(process, first)
@@ -315,13 +329,54 @@ def test_a_worker_that_is_given_up_and_comes_back_records_nothing_twice(shared_p
         go_on(cluster)
         out, err = process.communicate(timeout=120)
         assert (process.returncode, err) == (0, ""), out
-        worker.send_signal(signal.SIGCONT)
-        (back,) = (one for one in processes if one.pid == worker.pid)
-        back.wait(timeout=60)  # it finds itself cut off, and ends
+        comes_back(cluster, worker)
     parent, children = family(cluster, "back")
     assert statuses(children) == once_each(3) | {("k=1", "KILLED"): 1}
     assert parent.info.status == "FINISHED"
     assert not list((shared_project.root / "mlruns" / "unsent").iterdir())
+
+
+RECORDING = {"PYTHONPATH": TAMPERING, "MFLIB_STOP_AT": "mflib.runs.clock:end_run"}
+
+
+@pytest.mark.soak
+def test_a_worker_that_was_about_to_record_its_point_when_it_was_given_up_does_not_keep_it(
+    shared_project, tmp_path
+):
+    """It has looked whether the point is its own already: behind the record it looks again."""
+    adopt_orphans()
+    shared_project.notebook("01_point", HERE, RECORD, parameters=DECLARED)
+    with given_up_soon(shared_project, MFLIB_STOP_IN=str(tmp_path), **RECORDING) as cluster:
+        process = shared_project.start(*sweep(cluster, "late record", 3))
+        wait_for(process, tmp_path / "here")
+        worker = psutil.Process(int((tmp_path / "here").read_text()))
+        worker.send_signal(signal.SIGSTOP)
+        out, err = process.communicate(timeout=120)
+        assert (process.returncode, err) == (0, ""), out
+        before = statuses(family(cluster, "late record")[1])
+        (tmp_path / "go").touch()
+        comes_back(cluster, worker)
+    _, children = family(cluster, "late record")
+    assert statuses(children) == before
+    assert Counter(run.info.status for run in children) == {"FINISHED": 3, "KILLED": 1}
+    assert len({run.info.run_name for run in children if run.info.status == "FINISHED"}) == 3
+
+
+@pytest.mark.soak
+def test_what_a_worker_had_complete_when_it_was_killed_is_handed_in_by_another(shared_project, tmp_path):
+    adopt_orphans()
+    shared_project.notebook("01_point", HERE, RECORD, parameters=DECLARED)
+    cluster = Cluster(shared_project, 2, MFLIB_STOP_IN=str(tmp_path), **RECORDING)
+    process = shared_project.start(*sweep(cluster, "complete", 3))
+    wait_for(process, tmp_path / "here")
+    worker = psutil.Process(int((tmp_path / "here").read_text()))
+    worker.kill()
+    out, err = process.communicate(timeout=120)
+    cluster.end()
+    assert (process.returncode, err) == (0, ""), out
+    _, children = family(cluster, "complete")
+    assert statuses(children) == once_each(3)
+    assert str(worker.pid) in {run.data.tags["mflib.pid"] for run in children}
 
 
 @pytest.mark.soak

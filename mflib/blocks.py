@@ -207,12 +207,3 @@ def add(parts):
         for part in parts[1:]:
             sums = [a + b for a, b in zip(sums, part, strict=True)]
     return tuple(sums)
-
-
-def versions():
-    """Of what decides the bits."""
-    import numba
-
-    import mflib
-
-    return {"mflib": mflib.__version__, "NumPy": np.__version__, "Numba": numba.__version__}

@@ -5,6 +5,8 @@ import importlib.metadata
 import json
 import signal
 import sys
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from mflib.runs.files import write_text
@@ -76,7 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     sweep = commands.add_parser("sweep", help="execute a notebook at many points; goes on where it stopped")
     sweep.set_defaults(command=_sweep)
     sweep.add_argument("params", metavar="PARAMS.yaml", help="with a grid or a list of points under `sweep:`")
-    sweep.add_argument("--jobs", type=_count, default=1, metavar="J", help="points that run at the same time")
+    sweep.add_argument(
+        "--jobs", type=_count, metavar="J", help="points that run at the same time; 1 by default"
+    )
+    sweep.add_argument("--cluster", metavar="ADDRESS", help="of a Dask scheduler, whose workers run them")
     sweep.add_argument("--metric", metavar="M", help="what ranks them; by default rmse.validation, or loss")
 
     compare = commands.add_parser("compare", help="put runs side by side, and rank those that are comparable")
@@ -181,13 +186,25 @@ def _sweep(given: argparse.Namespace) -> int:
     from mflib.runs.store import open_store
     from mflib.runs.sweep import read_sweep
 
+    if given.cluster is not None and given.jobs is not None:
+        raise InputError("--jobs and --cluster: leave one out; a cluster runs a point for each thread it has")
     sweep = read_sweep(find_params(given.params))
-    with Stop() as stop:
+    with Stop() as stop, ExitStack() as opened:
         with stop.by(interrupt):
+            if given.cluster is not None:
+                from mflib.runs import sweep_cluster
+
+                client = opened.enter_context(sweep_cluster.connected(given.cluster))
+            from mflib.runs import batch
             from mflib.runs.sweep_run import run_sweep
 
             store = open_store()
-        finished = run_sweep(sweep, store, stop, given.jobs, given.metric)
+            if given.cluster is None:
+                execute_all = partial(batch.execute_all, jobs=given.jobs or 1)
+            else:
+                sweep_cluster.check(client, store)
+                execute_all = partial(sweep_cluster.execute_all, client)
+        finished = run_sweep(sweep, store, stop, execute_all, given.metric)
     if stop.asked:
         return INTERRUPTED
     return HELD if finished else DID_NOT

@@ -11,7 +11,7 @@ from concurrent.futures import CancelledError
 
 import numpy as np
 
-from mflib import blocks, checkpoints, checks, descent
+from mflib import blocks, checkpoints, checks, descent, versions
 from mflib.objective import add_penalty, free_columns, weighted_products
 from mflib.state import State
 from mflib.training import by_count
@@ -211,7 +211,7 @@ class BlockedTraining:
             client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError as error:
             raise _NoWorkers from error
-        _check_versions(client)
+        versions.check(client)
         self.workers.settle()
         self.sent, self.ahead = (None, None), (None, None, None)
         self.train, self.validating = (self._placed(r) for r in (self.ratings, self.validation))
@@ -311,27 +311,6 @@ class BlockedTraining:
         del sums
         step = self.workers.submit(0, blocks.item_step, equations, V[rows], ridge, self.terms)
         return self.workers.client.gather(step)
-
-
-def _check_versions(client):
-    """That all workers compute with what this process would compute with."""
-    own = blocks.versions()
-    different = []
-    for worker, found in sorted(client.run(blocks.versions, on_error="return").items()):
-        if isinstance(found, OSError):  # it is gone
-            raise found
-        if not isinstance(found, dict):
-            different.append(f"worker {worker} cannot import mflib ({type(found).__name__}: {found})")
-            continue
-        wrong = [f"{name} {found.get(name)} instead of {version}" for name, version in own.items()
-                 if found.get(name) != version]  # fmt: skip
-        if wrong:
-            different.append(f"worker {worker} has {', '.join(wrong)}")
-    if different:
-        raise RuntimeError(
-            f"client and workers must have the same versions: {'; '.join(different)}. Install the same "
-            "requirements.txt on all of them"
-        )
 
 
 def _see_whether_to_go_on(error, client, kept, checkpoint, n_blocks):

@@ -74,6 +74,7 @@ def serve(workers: int | None, port: int) -> int:
         print(f"dashboard  {cluster.dashboard_link if dashboard else 'none: pip install bokeh'}")
         print(f'in Python  client = distributed.Client("{cluster.scheduler_address}")')
         print("           mflib.cluster.descend(…, client=client)")
+        print(f"sweeps     mflib sweep PARAMS.yaml --cluster {cluster.scheduler_address}")
         print("Ctrl-C ends it.", flush=True)
         while not stop.asked:
             time.sleep(0.1)

@@ -47,14 +47,14 @@ def execute_all(
     for compares in (False, True):
         places = [i for i, one in enumerate(executions) if one.compares is compares]
         made = [outcome.run_id for outcome in outcomes if outcome and outcome.run_id]
-        part = [_on(executions[i], made) if compares else executions[i] for i in places]
+        part = [comparing(executions[i], made) if compares else executions[i] for i in places]
         shows, ends = _placed(show, places), _placed(done, places)
         for i, outcome in zip(places, _execute_part(part, store, stop, jobs, shows, ends), strict=True):
             outcomes[i] = outcome
     return outcomes
 
 
-def _on(execution: Execution, runs: list[str]) -> Execution:
+def comparing(execution: Execution, runs: list[str]) -> Execution:
     """An execution that compares these runs."""
     return replace(execution, parameters={**execution.parameters, "runs": runs}, compares=False)
 
@@ -73,7 +73,7 @@ def _execute_part(executions, store: Store, stop: Stop, jobs: int, show: Show, d
     outcomes: list[Outcome | None] = [None] * len(executions)
     for i, execution in enumerate(executions):
         if not stop.asked:
-            outcomes[i] = _execute(execution, store, stop, lambda cell, n, i=i: show(i, cell, n))
+            outcomes[i] = attempt(execution, store, stop, lambda cell, n, i=i: show(i, cell, n))
             done(i, outcomes[i])
     return outcomes
 
@@ -95,8 +95,8 @@ def _cores_divided(jobs: int) -> Iterator[None]:
             del os.environ[name]
 
 
-def _execute(execution: Execution, store: Store, stop: Stop, progress, ended=lambda: None) -> Outcome:
-    """Execute; where not even the run could be created or completed, the outcome says so."""
+def attempt(execution: Execution, store: Store, stop: Stop, progress, ended=lambda: None) -> Outcome:
+    """As `execute.execute`; where not even the run could be created or completed, the outcome says so."""
     try:
         from mflib.runs.execute import execute  # seconds, which the process that only hands out need not pay
 
@@ -125,7 +125,7 @@ def _at_once(executions, store: Store, stop: Stop, jobs: int, show: Show, done: 
                 i = None if own.asked else next(waiting, None)  # which all share: each is given out once
                 if i is None:
                     break
-                outcomes[i] = _execute(
+                outcomes[i] = attempt(
                     executions[i], store, own, lambda cell, n, i=i: told.put((show, i, cell, n)), turn.end
                 )
             told.put((done, i, outcomes[i]))

@@ -13,7 +13,7 @@ import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from mflib.runs import engine, owner, protocol, unsent
+from mflib.runs import engine, once, owner, protocol, unsent
 from mflib.runs.clock import create_run, end_run
 from mflib.runs.collect import log_tags, metrics_of
 from mflib.runs.files import write_text
@@ -87,7 +87,8 @@ def execute(
     Outcome
         Its status is also the run's: FINISHED; FAILED where a cell raised, the kernel died, the time was
         up, or the results could not be stored, which then stay in the run folder; KILLED where a stop was
-        asked. In each case the notebook as far as it came is attached, and what it had recorded is kept.
+        asked, or where its point of a sweep is another run's by now. In each case the notebook as far as it
+        came is attached, and what it had recorded is kept.
     """
     experiment, name = store.experiment(execution.experiment), execution.label or execution.name
     run_id = create_run(store, experiment, name, _tags(execution))
@@ -102,7 +103,8 @@ def execute(
         seconds = time.monotonic() - started
         unsent.note(folder, status=status, error=error, seconds=seconds)
         metric = _key_metric(metrics_of(folder))
-        unsent.hand_in(store, folder)
+        if (recorded := unsent.hand_in(store, folder)) != status:
+            status, error = recorded, once.LOST
     except Exception as problem:
         why = store.hide(_one_line(problem))
         status, error, seconds = FAILED, f"not recorded: {why}", time.monotonic() - started
@@ -159,7 +161,7 @@ def _execute_in(folder: Path, notebook: Path, execution: Execution, stop: Stop, 
     """Execute a notebook; its status, and the error in a line."""
     error, cut_short = _until_end(notebook, folder, execution, stop, watch)
     if stop.asked and error:
-        error = "stopped by Ctrl-C or SIGTERM"
+        error = stop.words
     about = _clean(folder / _EXECUTED, notebook, watch.cell_index if cut_short else None, error)
     if about.get("exception") and not error:
         error = "SystemExit: the cells behind it did not run"  # papermill lets it pass

@@ -16,6 +16,8 @@ class Stop:
     ----------
     signals : tuple of signal.Signals
         Ctrl-C, and the polite request to terminate, by default.
+    words : str
+        Why a run was ended, for its error.
 
     Attributes
     ----------
@@ -23,8 +25,8 @@ class Stop:
         Whether a signal has come.
     """
 
-    def __init__(self, signals=(signal.SIGINT, signal.SIGTERM)):
-        self.asked = False
+    def __init__(self, signals=(signal.SIGINT, signal.SIGTERM), words="stopped by Ctrl-C or SIGTERM"):
+        self.asked, self.words = False, words
         self._end: Callable[[], None] | None = None
         self._handlers = dict.fromkeys(signals, self.ask)
 

@@ -1,8 +1,8 @@
 """Carry out a sweep: what is missing of it, under its lock, below its parent run."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from mflib.runs.batch import execute_all
 from mflib.runs.clock import end_run
 from mflib.runs.outcome import FAILED, FINISHED, KILLED
 from mflib.runs.project import InputError
@@ -26,11 +26,11 @@ from mflib.runs.sweep_store import (
     open_parent,
     results,
 )
-from mflib.runs.unsent import end_abandoned
+from mflib.runs.unsent import take_over
 from mflib.text import shown
 
 
-def run_sweep(sweep: Sweep, store: Store, stop: Stop, jobs: int, metric: str | None) -> bool:
+def run_sweep(sweep: Sweep, store: Store, stop: Stop, execute_all: Callable, metric: str | None) -> bool:
     """Execute the points of a sweep that have not finished yet, and print what came of all of them.
 
     Parameters
@@ -39,8 +39,9 @@ def run_sweep(sweep: Sweep, store: Store, stop: Stop, jobs: int, metric: str | N
     store : Store
     stop : Stop
         An active one: when it is asked, what runs is ended and nothing more is started.
-    jobs : int
-        How many points run at the same time.
+    execute_all : callable
+        Called as `execute_all(executions, store, stop, show=, done=)`: `batch.execute_all` with its `jobs`,
+        or `sweep_cluster.execute_all` with its client.
     metric : str or None
         What ranks the points; the key metric of the notebook by default.
 
@@ -57,7 +58,7 @@ def run_sweep(sweep: Sweep, store: Store, stop: Stop, jobs: int, metric: str | N
     with claim(sweep, store):
         parent, status = open_parent(sweep, store), FAILED
         try:
-            found = _execute(sweep, store, stop, jobs, parent)
+            found = _execute(sweep, store, stop, execute_all, parent)
             attach(sweep, store, parent, found)
             if all(result.status == FINISHED for result in found):
                 status = FINISHED
@@ -69,11 +70,11 @@ def run_sweep(sweep: Sweep, store: Store, stop: Stop, jobs: int, metric: str | N
     return status == FINISHED
 
 
-def _execute(sweep: Sweep, store: Store, stop: Stop, jobs: int, parent: str) -> list[Result]:
+def _execute(sweep: Sweep, store: Store, stop: Stop, execute_all: Callable, parent: str) -> list[Result]:
     """Execute what is missing; what became of every point."""
     for run in children(store, parent).values():
         if run.info.status != FINISHED:
-            end_abandoned(store, run)  # dead, for the lock of the sweep is ours
+            take_over(store, run)  # nobody else's, for the lock of the sweep is ours
     done = {point for point, run in children(store, parent).items() if run.info.status == FINISHED}
     below = {"mlflow.parentRunId": parent}
     missing = [
@@ -84,7 +85,7 @@ def _execute(sweep: Sweep, store: Store, stop: Stop, jobs: int, parent: str) -> 
     finished = f"{len(sweep.points) - len(missing)} of {len(sweep.points)} points finished before"
     print(f"{finished}, {len(missing)} to run; the parent run is {parent}", flush=True)
     progress = SweepProgress(missing)
-    outcomes = execute_all(missing, store, stop, jobs, progress.show, progress.done)
+    outcomes = execute_all(missing, store, stop, show=progress.show, done=progress.done)
     ended = {one.tags["mflib.point"]: outcome for one, outcome in zip(missing, outcomes, strict=True)}
     return results(sweep, children(store, parent), ended)
 

@@ -171,7 +171,11 @@ def results(sweep: Sweep, runs: dict[str, object], outcomes: dict[str, Outcome |
     for point in sweep.points:
         run, outcome = (of.get(point.tags["mflib.point"]) for of in (runs, outcomes))
         values = {name: point.parameters[name] for name in sweep.names}
-        if outcome is not None and outcome.status != FINISHED:
+        if (
+            outcome is not None
+            and outcome.status != FINISHED
+            and (run is None or run.info.status != FINISHED)
+        ):
             found.append(Result(values, outcome.status, outcome.run_id, {}, outcome.error))
         elif run is not None:
             error = run.data.tags.get("error", "")

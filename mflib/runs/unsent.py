@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from mflib.runs import owner
+from mflib.runs import once, owner
 from mflib.runs.clock import end_run
 from mflib.runs.collect import complete, keep, log_tags
 from mflib.runs.files import write_text
@@ -94,6 +94,29 @@ def end_abandoned(store: Store, run) -> None:
         end_run(client, run_id, KILLED)
 
 
+def take_over(store: Store, run) -> None:
+    """End a run of a point that is about to be executed by this process, or by one that it starts.
+
+    What a process that is dead, or has ended the run itself, has left is handed in. Of one that may go on, on
+    another machine or in a worker that was given up, the run is revoked: it never becomes FINISHED.
+
+    Parameters
+    ----------
+    store : Store
+    run : mlflow.entities.Run
+
+    Raises
+    ------
+    Exception
+        As `hand_in`.
+    """
+    running = run.info.status == "RUNNING"
+    if owner.judge(run.data.tags) == owner.DEAD or not (running or once.revoked(run)):
+        end_abandoned(store, run)
+    elif running:
+        once.revoke(store.client(), run)
+
+
 def hand_in(store: Store, folder: Path) -> str:
     """Bring a run folder into its run, complete the run, and remove the folder.
 
@@ -105,7 +128,8 @@ def hand_in(store: Store, folder: Path) -> str:
     Returns
     -------
     str
-        The status of the run: that of the notebook; KILLED where the process died before it had ended.
+        The status of the run: that of the notebook; KILLED where the process died before it had ended, or
+        where its point of a sweep is another run's by now (mflib.runs.once).
 
     Raises
     ------
@@ -116,6 +140,8 @@ def hand_in(store: Store, folder: Path) -> str:
     run = client.get_run(run_id)
     if "status" not in known:
         known |= _broken_off(run, waits(folder))
+    if known["status"] == FINISHED and (objection := once.objection(client, run)):
+        known = note(folder, **known | {"status": KILLED, "error": objection})
     if "tags" not in known:
         tags = complete(folder, run_id, known["about"], known["status"] == FINISHED)
         known = note(folder, **known, tags=tags)
@@ -125,6 +151,8 @@ def hand_in(store: Store, folder: Path) -> str:
         client.delete_tag(run_id, "error")  # that it was not recorded
     end_run(client, run_id, known["status"], known["seconds"])
     shutil.rmtree(folder, ignore_errors=True)
+    if known["status"] == FINISHED and not once.settle(client, run):
+        return KILLED
     return known["status"]
 
 

@@ -1,0 +1,73 @@
+"""Of two processes that execute the same point of a sweep, one records it as FINISHED."""
+
+from collections import Counter
+
+import pytest
+
+from mflib.runs import once, unsent
+from mflib.runs.execute import execute
+from mflib.runs.outcome import FINISHED, KILLED
+from mflib.runs.params import Execution
+from mflib.runs.stop import Stop
+from mflib.runs.store import open_store
+
+
+@pytest.fixture
+def point(project):
+    """A point of a sweep: each is another one."""
+    path = project.notebook(
+        "01_point", "from mflib.runs import record_metrics\nrecord_metrics({'loss': 1.0})"
+    )
+    return Execution(path, {}, "points", tags={"mflib.point": "a point", "mlflow.parentRunId": "a parent"})
+
+
+def statuses(store, point):
+    runs = once.attempts(store.client(), store.experiment(point.experiment), point.tags)
+    return {run.info.run_id: run.info.status for run in runs}
+
+
+def test_a_point_that_has_finished_is_not_recorded_as_finished_again(point):
+    store = open_store()
+    first, second = (execute(point, store, Stop(())) for _ in range(2))
+    assert (first.status, second.status) == (FINISHED, KILLED)
+    assert statuses(store, point) == {first.run_id: FINISHED, second.run_id: KILLED}
+    run = store.client().get_run(second.run_id)
+    assert run.data.tags["error"] == f"its point has finished as run {first.run_id}"
+    assert run.data.metrics["loss"] == 1.0  # what it had recorded is kept
+
+
+def test_a_run_that_was_revoked_while_it_ran_is_not_recorded_as_finished(point):
+    """That of a worker which was given up, and comes back."""
+    store = open_store()
+
+    def revoke(cell, n_cells):
+        for run in once.attempts(store.client(), store.experiment(point.experiment), point.tags):
+            unsent.take_over(store, run)
+
+    assert unsent.owner.judge({}) == unsent.owner.UNKNOWN
+    outcome = execute(point, store, Stop(()), revoke)
+    assert (outcome.status, outcome.error) == (KILLED, once.LOST)
+    assert statuses(store, point) == {outcome.run_id: KILLED}
+    assert not list(unsent.place(store).iterdir())
+
+
+@pytest.mark.parametrize("first_is_revoked", [False, True])
+def test_of_two_that_finish_in_the_same_moment_all_keep_the_same_one(point, monkeypatch, first_is_revoked):
+    """Where neither look in front of the record saw the other."""
+    store = open_store()
+    monkeypatch.setattr(once, "objection", lambda client, run: "")
+    outcomes = [execute(point, store, Stop(()))]
+    if first_is_revoked:
+        store.client().set_tag(outcomes[0].run_id, "mflib.revoked", "true")
+    outcomes.append(execute(point, store, Stop(())))
+    lost, kept = outcomes if first_is_revoked else reversed(outcomes)
+    assert statuses(store, point) == {kept.run_id: FINISHED, lost.run_id: KILLED}
+    assert store.client().get_run(lost.run_id).data.tags["error"] == once.LOST
+    assert outcomes[1].status == (FINISHED if first_is_revoked else KILLED)
+
+
+def test_points_of_other_sweeps_and_runs_of_none_are_no_matter(point):
+    store = open_store()
+    tags = [{}, {}, *({"mflib.point": "a point", "mlflow.parentRunId": parent} for parent in "ab")]
+    outcomes = [execute(Execution(point.notebook, {}, "points", tags=one), store, Stop(())) for one in tags]
+    assert Counter(one.status for one in outcomes) == {FINISHED: 4}

@@ -27,7 +27,7 @@ class Workers:
 
     def __init__(self, client, edges):
         self.client, self.edges = client, edges
-        self.homes = []
+        self.homes, self.versions = [], blocks.versions()
 
     @property
     def n_blocks(self):
@@ -40,9 +40,16 @@ class Workers:
             raise CancelledError("all workers are gone")
         self.homes = [known[b * len(known) // self.n_blocks] for b in range(self.n_blocks)]
 
+    def grown(self):
+        """Whether a worker has come since that has no block, where others have several."""
+        known = set(self.client.scheduler_info(n_workers=-1)["workers"])
+        return not known <= set(self.homes) and len(known & set(self.homes)) < self.n_blocks
+
     def submit(self, block, function, *arguments, priority=0):
         """One task on behalf of a block."""
         return self.client.submit(
+            blocks.checked,
+            self.versions,
             function,
             *arguments,
             key=f"{function.__name__}-{uuid.uuid4().hex}",

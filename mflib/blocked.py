@@ -10,7 +10,7 @@ from itertools import groupby
 
 import numpy as np
 
-from mflib import arrays, blocks
+from mflib import arrays, blocks, versions
 
 # Sums that are added at a time: each level of the tree is a message to the scheduler and back.
 BRANCHES = 4
@@ -28,7 +28,7 @@ class Workers:
 
     def __init__(self, client, edges):
         self.client, self.edges = client, edges
-        self.homes = []
+        self.homes, self.versions = [], versions.installed()
 
     @property
     def n_blocks(self):
@@ -40,6 +40,11 @@ class Workers:
         if not known:
             raise CancelledError("all workers are gone")
         self.homes = [known[b * len(known) // self.n_blocks] for b in range(self.n_blocks)]
+
+    def grown(self):
+        """Whether a worker has come since that has no block, where others have several."""
+        known = set(self.client.scheduler_info(n_workers=-1)["workers"])
+        return not known <= set(self.homes) and len(known & set(self.homes)) < self.n_blocks
 
     def submit(self, block, function, *arguments):
         """One task on behalf of a block."""
@@ -61,7 +66,9 @@ class Workers:
         for home, group in groupby(rows, lambda block: self.homes[block]):
             own = list(group)
             done = self.client.map(
-                function,
+                versions.checked,
+                [self.versions] * len(own),
+                [function] * len(own),
                 *zip(*(rows[b] for b in own), strict=True),
                 key=[f"{function.__name__}-{run}-{b}" for b in own],
                 pure=False,

@@ -76,6 +76,13 @@ def part(ratings, first, after):
     return (starts - starts[0], items, ratings.values[place]) if len(items) else None
 
 
+def sizes(ratings, edges):
+    """Bytes of the ratings of each block on its worker, in both orders."""
+    per_rating = 2 * (ratings.items.itemsize + ratings.values.itemsize)
+    counts = np.diff(ratings.user_starts[edges])
+    return (per_rating * counts + 8 * (np.diff(edges) + ratings.shape[1] + 2)).tolist()
+
+
 def both_orders(by_user, n_items):
     """The six arrays of a block from the three of `part`."""
     by_user = _aligned(*by_user)

@@ -6,9 +6,6 @@ what. Where a worker takes arrays with it, the descent goes back to the last sta
 computes the same bits again.
 """
 
-import time
-from concurrent.futures import CancelledError
-
 import numpy as np
 
 from mflib import blocks, checkpoints, checks, descent, versions
@@ -17,19 +14,15 @@ from mflib.state import State
 from mflib.training import by_count
 
 try:
-    from distributed import KilledWorker
+    from mflib import recovery
 except ImportError:
     raise ImportError("mflib.cluster needs Dask: pip install 'mflib[cluster]'") from None
 from mflib.blocked import Blocked, Workers
 
 __all__ = ["Blocked", "descend"]
 
-# Losses without a new state in between before it is no accident any more.
-LOSSES = 10
 # Bytes of the normal equations of items that a block works out at a time.
 EQUATIONS = 1 << 26
-# Seconds to wait for workers where there are none.
-PATIENCE = 60
 
 
 def descend(
@@ -76,23 +69,27 @@ def descend(
         As for `mflib.descend`, written by this process.
     checkpoint_every : int
         After so many iterations the state is fetched and kept in this process, and written to `checkpoint`
-        where that is given. What a worker takes with it costs at most so many iterations.
+        where that is given. What a worker takes with it costs at most so many iterations, and workers that
+        have come are given blocks then.
 
     Returns
     -------
     Descent
-        Equal to that of `mflib.descend` to rounding; the same bits for any number of workers.
+        Equal to that of `mflib.descend` to rounding; the same bits for any number of workers. Ctrl-C returns
+        what there is; while ratings are sent, at first or again, that is the state that was kept last, in
+        arrays whatever `gather` is.
 
     Raises
     ------
     DivergenceError, TypeError, ValueError, OSError
         As by `mflib.descend`.
     RuntimeError
-        Where a worker's versions of mflib, NumPy or Numba are not those of this process; all are named.
+        Where a worker's versions of mflib, NumPy or Numba are not those of this process, also if it comes
+        later; all are named.
     ConnectionError
         Where the scheduler is gone, or workers are lost again and again; the message names the checkpoint.
     MemoryError
-        Where a worker has no memory for its blocks; the message says how many blocks to try.
+        Where a worker has no memory for its blocks; the message says how many blocks are needed.
 
     Notes
     -----
@@ -109,78 +106,51 @@ def descend(
     >>> client = Client("tcp://127.0.0.1:8786")  # doctest: +SKIP
     >>> result = cluster.descend(ratings, *start, "conjugate", client=client)  # doctest: +SKIP
     """
+    recovery.check_client(client)
     settings = descent.checked_settings(rule, learning_rate, momentum, reg, reg_weighting, biases, scaling)
     limits = descent.checked_limits(iterations, patience, validation)
     descent.check_start(ratings, U, V, biases, validation)
     n_blocks = None if n_blocks is None else checks.whole_number("n_blocks", n_blocks, 1)
     edges = blocks.cut(ratings.user_starts, n_blocks)
     training = BlockedTraining(Workers(client, edges), ratings, validation, settings)
-    kept = _Kept(
-        State.start(U.copy(), V.copy()), checks.whole_number("checkpoint_every", checkpoint_every, 1)
-    )
+    checkpoint_every = checks.whole_number("checkpoint_every", checkpoint_every, 1)
+    kept = recovery.Kept(State.start(U.copy(), V.copy()), checkpoint_every, training.workers)
     if checkpoint is not None:
         about = checkpoints.about(settings, ratings, validation, U, V, training.workers.n_blocks)
         kept.place = checkpoints.Place(checkpoint, checkpoint_every, about)
         kept.state = kept.place.load(U, V, limits.iterations) or kept.state
-    told = None if callback is None else _told_once(callback)
+    told = None if callback is None else recovery.told_once(callback)
 
-    while True:
-        try:
-            training.settle()
-            state = kept.state.mapped(training.workers.scattered, np.copy)
-            found = descent.follow(training, state, settings, limits, told, progress, kept)
-            return found._replace(U=found.U.gather()) if gather else found
-        except _Ours as error:
-            raise error.__cause__ from None
-        except (CancelledError, OSError, KilledWorker, MemoryError) as error:
-            _see_whether_to_go_on(error, client, kept, checkpoint, training.workers.n_blocks)
+    def begin():
+        training.settle()
+        state = kept.state.mapped(training.workers.scattered, np.copy)
+        return descent.follow(training, state, settings, limits, told, progress, kept)
 
-
-class _Kept:
-    """The last state that was fetched, from which a descent goes on where workers took arrays with them."""
-
-    def __init__(self, state, every):
-        self.state, self.every = state, every
-        self.place = None
-        self.losses = 0
-
-    def __call__(self, state, last=False):
-        if last and self.place is None:
-            return
-        self.state = state.mapped(Blocked.gather, np.copy)
-        self.losses = 0
-        if self.place is not None:
-            _ours(self.place, self.state)
-
-
-class _NoWorkers(OSError):
-    """None has come within PATIENCE."""
-
-
-class _Ours(Exception):
-    """Around an error of this process, which is no loss of a worker."""
-
-
-def _ours(function, *arguments):
     try:
-        return function(*arguments)
-    except (CancelledError, KilledWorker):  # a callback that gathers may find a worker lost
-        raise
-    except Exception as error:
-        raise _Ours from error
+        return _went_on(begin, gather, training, kept)
+    except KeyboardInterrupt:  # nothing is computed now: ratings are sent, or a result is fetched
+        return kept.interrupted()
 
 
-def _told_once(callback):
-    """The callback, not called again for iterations that are computed again: its answer is remembered."""
-    answers = {}
-
-    def told(row, U, V):
-        iteration = int(row["iteration"])
-        if iteration not in answers:
-            answers[iteration] = _ours(callback, row, U, V)
-        return answers[iteration]
-
-    return told
+def _went_on(begin, gather, training, kept):
+    """What `begin` finds, begun again from the state that was kept where workers come or go."""
+    client = training.workers.client
+    while True:
+        found = None
+        try:
+            found = begin()
+            return found._replace(U=found.U.gather()) if gather else found
+        except recovery.Grown:
+            pass
+        except recovery.Ours as error:
+            raise error.__cause__ from None
+        except recovery.LOST as error:
+            if found is not None and found.stopped_because == "interrupted":
+                return kept.interrupted()
+            recovery.see_whether_to_go_on(error, client, kept, training.room)
+        except recovery.STRANGE:
+            versions.check(client, where=kept.where())
+            raise
 
 
 class BlockedTraining:
@@ -197,6 +167,8 @@ class BlockedTraining:
 
     def __init__(self, workers, ratings, validation, settings):
         self.workers, self.ratings, self.validation = workers, ratings, validation
+        self.train = None
+        self.room = recovery.Room(workers, blocks.sizes(ratings, workers.edges))
         self.terms = blocks.Terms(
             ratings.n_ratings, settings["reg"], settings["reg_weighting"], settings["biases"]
         )
@@ -208,12 +180,15 @@ class BlockedTraining:
         """Give blocks homes among the workers that there are, and send the ratings there."""
         client = self.workers.client
         try:
-            client.wait_for_workers(1, timeout=PATIENCE)
+            client.wait_for_workers(1, timeout=recovery.PATIENCE)
         except TimeoutError as error:
-            raise _NoWorkers from error
+            raise recovery.NoWorkers from error
         versions.check(client)
         self.workers.settle()
+        if self.train is None:
+            self.room.check()
         self.sent, self.ahead = (None, None), (None, None, None)
+        self.train = self.validating = None  # or workers would hold both
         self.train, self.validating = (self._placed(r) for r in (self.ratings, self.validation))
 
     def _placed(self, ratings):
@@ -311,30 +286,3 @@ class BlockedTraining:
         del sums
         step = self.workers.submit(0, blocks.item_step, equations, V[rows], ridge, self.terms)
         return self.workers.client.gather(step)
-
-
-def _see_whether_to_go_on(error, client, kept, checkpoint, n_blocks):
-    """Return where a descent can begin again from the state that was kept; else raise what a person needs."""
-    if isinstance(error, MemoryError | KilledWorker):
-        raise MemoryError(
-            f"a worker has no memory for what it was given ({type(error).__name__}: {error}): "
-            f"use n_blocks={2 * n_blocks} or more, or workers with more memory"
-        ) from error
-    kept.losses += 1
-    where = (
-        "no checkpoint was given, so its work is lost" if checkpoint is None
-        else f"the checkpoint {checkpoint} holds iteration {kept.state.iteration}: the same call continues"
-    )  # fmt: skip
-    try:
-        gone = client.status != "running" or not client.scheduler_info(n_workers=-1)
-    except (OSError, RuntimeError):
-        gone = True
-    if gone:
-        raise ConnectionError(f"the scheduler is gone, and with it what the workers held; {where}") from error
-    if isinstance(error, _NoWorkers):
-        raise ConnectionError(f"no worker has come within {PATIENCE} s; {where}") from error
-    if kept.losses > LOSSES:
-        raise ConnectionError(
-            f"workers were lost {kept.losses} times since iteration {kept.state.iteration}; {where}"
-        ) from error
-    time.sleep(0.2)  # until the scheduler has noticed all that are gone

@@ -1,5 +1,6 @@
 """Whether the processes of a cluster have the same versions of what decides a result."""
 
+import functools
 import importlib.metadata
 
 _BITS = ("NumPy", "Numba")
@@ -19,7 +20,7 @@ def differences(found, own):
     return ", ".join(f"{name} {found.get(name)} instead of {own[name]}" for name in wrong)
 
 
-def check(client, *more):
+def check(client, *more, where=None):
     """See that all workers have the versions of this process.
 
     Parameters
@@ -27,6 +28,8 @@ def check(client, *more):
     client : distributed.Client
     *more : str
         Packages beside mflib, NumPy and Numba, as their projects spell them.
+    where : str, optional
+        Of what has been done; said in the error.
 
     Raises
     ------
@@ -48,5 +51,21 @@ def check(client, *more):
     if different:
         raise RuntimeError(
             f"client and workers must have the same versions: {'; '.join(different)}. Install the same "
-            "requirements.txt on all of them"
+            f"requirements.txt on all of them{'' if where is None else f'; {where}'}"
         )
+
+
+class OtherVersions(RuntimeError):
+    """A worker computes with other versions than the client."""
+
+
+def checked(own, function, *arguments):
+    """function(*arguments) on a worker, which may have come when nobody asked for its versions any more."""
+    if wrong := differences(_here(), own):
+        raise OtherVersions(wrong)
+    return function(*arguments)
+
+
+@functools.cache
+def _here():
+    return installed()

@@ -10,80 +10,26 @@ import pytest
 
 pytest.importorskip("distributed")
 
-import dask
-from distributed import Client, LocalCluster
+import clusters
+from clusters import BLOCKS, RULES, assert_same_bits, distributed, options, problem, scale
 
 from mflib import (
     DivergenceError,
     Ratings,
     blocks,
     cluster,
-    datasets,
     descend,
-    local_cluster,
     normal,
     random_factors,
     sparse,
 )
 
-# every rule, scaling and kind of step once
-RULES = {
-    "plain": {"learning_rate": 1.0, "scaling": "count"},
-    "exact": {"rule": "plain", "reg_weighting": "sqrt"},
-    "momentum": {"rule": "momentum", "learning_rate": 20.0},
-    "nesterov": {"rule": "nesterov", "learning_rate": 10.0},
-    "conjugate": {"rule": "conjugate", "reg_weighting": "plain"},
-    "block": {"rule": "conjugate", "scaling": "block"},
-    "alternating": {"rule": "alternating"},
-}
-BLOCKS = 5
-
 
 @pytest.fixture(scope="module")
 def local():
     """A scheduler and one worker; `scale` starts more. Nothing listens beyond loopback."""
-    with (
-        dask.config.set(local_cluster.CONFIG),
-        LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
-        ) as started,
-        Client(started) as client,
-    ):
+    with clusters.local() as client:
         yield client
-
-
-def scale(client, n):
-    client.cluster.scale(n)
-    client.wait_for_workers(n)
-    while len(client.scheduler_info(n_workers=-1)["workers"]) != n:
-        pass
-
-
-def problem(dtype=np.float64):
-    """(train, validation, U, V), with users and items without ratings, and one user with many."""
-    ratings = datasets.planted(60, 40, 1000, n_factors=2, noise=0.5, skew=1.0, seed=1).ratings
-    ratings = ratings.subset((ratings.users != 30) & (ratings.users != 59) & (ratings.items != 4))
-    train, validation, _ = ratings.split(0.3)
-    start = random_factors(ratings.shape, 4, seed=2, scale=0.3, biases=True, dtype=dtype)
-    return train.astype(dtype), validation.astype(dtype), *start
-
-
-def options(name, **more):
-    rule = {"rule": "plain", **RULES[name]}
-    return {"iterations": 6, "reg": 0.05, "reg_weighting": "count", "biases": True, **rule, **more}
-
-
-def distributed(client, name, dtype=np.float64, **more):
-    train, _, U, V = problem(dtype)
-    return cluster.descend(train, U, V, client=client, **{"n_blocks": BLOCKS, **options(name, **more)})
-
-
-def assert_same_bits(one, other):
-    np.testing.assert_array_equal(one.U, other.U)
-    np.testing.assert_array_equal(one.V, other.V)
-    for field in ("iteration", "loss", "objective", "validation_rmse"):
-        np.testing.assert_array_equal(one.history[field], other.history[field])
-    assert one.stopped_because == other.stopped_because
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,328 @@
+"""What goes wrong with workers while a descent runs on them: the bits stay, or an error says what to do."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("distributed")
+
+import clusters
+from clusters import BLOCKS, assert_same_bits, distributed, problem, scale
+from distributed import Client
+
+from mflib import Ratings, blocks, cluster, random_factors
+from mflib.blocked import Workers
+
+# for each phase of an iteration: a rule that has it, and at which call on one worker that worker dies
+PHASES = {
+    "both_orders": ("conjugate", 2),
+    "evaluate": ("conjugate", 6),
+    "user_gradient": ("conjugate", 6),
+    "add": ("momentum", 7),
+    "squares": ("momentum", 6),
+    "along": ("conjugate", 6),
+    "dots": ("conjugate", 6),
+    "combine": ("nesterov", 6),
+    "by_count": ("plain", 6),
+    "user_step": ("alternating", 4),
+    "item_equations": ("alternating", 4),
+    "item_step": ("alternating", 2),
+    "loss_and_penalty": ("alternating", 4),
+}
+
+
+@pytest.fixture(scope="module")
+def local():
+    with clusters.local(n_workers=2) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def undisturbed(local):
+    """The descent of a rule that nothing happens to, computed once."""
+    found = {}
+
+    def of(name):
+        if name not in found:
+            found[name] = distributed(local, name, validation=problem()[1])
+        return found[name]
+
+    return of
+
+
+def dies_at(name, call, marker):
+    """For `client.run`: the first worker that gets to this call of `blocks.name` kills itself in it."""
+
+    def patch():
+        import os
+        import signal
+
+        from mflib import blocks
+
+        original, calls = getattr(blocks, name), []
+
+        def dying(*arguments):
+            calls.append(name)
+            if len(calls) == call:
+                try:
+                    os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+                    os.kill(os.getpid(), signal.SIGKILL)
+                except FileExistsError:  # another was first
+                    pass
+            return original(*arguments)
+
+        dying.original = original
+        setattr(blocks, name, dying)
+
+    return patch
+
+
+def restored(name):
+    def restore():
+        from mflib import blocks
+
+        setattr(blocks, name, getattr(getattr(blocks, name), "original", getattr(blocks, name)))
+
+    return restore
+
+
+def kill(client, which=0):
+    os.kill(sorted(client.run(os.getpid).values())[which], signal.SIGKILL)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_worker_killed_in_this_phase_changes_no_bit(local, undisturbed, tmp_path, phase):
+    name, call = PHASES[phase]
+    marker, expected = tmp_path / "killed", undisturbed(name)
+    scale(local, 2)
+    local.run(dies_at(phase, call, str(marker)))
+    try:
+        found = distributed(local, name, validation=problem()[1], checkpoint_every=2)
+    finally:
+        local.run(restored(phase), on_error="ignore")
+    assert marker.exists()
+    assert_same_bits(found, expected)
+
+
+@pytest.mark.parametrize("where", ["first sending", "fetching the state", "recovery"])
+def test_a_worker_killed_while_arrays_travel_changes_no_bit(local, undisturbed, monkeypatch, tmp_path, where):
+    """During a recovery: the second worker, while blocks are sent again because the first was killed."""
+    expected, calls = undisturbed("conjugate"), []
+    owner, name, fatal = {
+        "first sending": (Client, "scatter", {2}),
+        "fetching the state": (cluster.Blocked, "gather", {1}),
+        "recovery": (Client, "scatter", {4, 13}),
+    }[where]
+    original = getattr(owner, name)
+
+    def passing(*arguments, **options):
+        calls.append(name)
+        if len(calls) in fatal:
+            kill(local)
+        return original(*arguments, **options)
+
+    scale(local, 2)
+    monkeypatch.setattr(owner, name, passing)
+    found = distributed(local, "conjugate", validation=problem()[1], checkpoint_every=2)
+    assert len(calls) > max(fatal)
+    assert_same_bits(found, expected)
+
+
+def test_a_worker_that_comes_gets_blocks_when_the_state_is_kept(local, undisturbed):
+    expected, homes, seen = undisturbed("conjugate"), {}, []
+    scale(local, 1)
+
+    def callback(row, U, V):
+        seen.append(int(row["iteration"]))
+        homes[seen[-1]] = set(U.workers.homes)
+        if seen[-1] == 1:
+            scale(local, 2)
+
+    found = distributed(
+        local, "conjugate", validation=problem()[1], callback=callback, checkpoint_every=3, n_blocks=BLOCKS
+    )
+    assert_same_bits(found, expected)
+    assert seen == list(range(7))
+    assert [len(homes[iteration]) for iteration in seen] == [1, 1, 1, 2, 2, 2, 2]
+
+
+@contextlib.contextmanager
+def strange_worker(client):
+    """A worker of another version of mflib; how many workers there are then is waited for."""
+    before = len(client.scheduler_info(n_workers=-1)["workers"])
+    program = (
+        "import mflib; mflib.__version__ = '0.0.1'; from distributed.cli.dask_worker import main; main()"
+    )
+    process = subprocess.Popen(
+        [
+            sys.executable, "-c", program, client.scheduler.address, "--nthreads", "1", "--no-nanny",
+            "--host", "127.0.0.1", "--no-dashboard", "--name", "strange",
+        ],
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        client.wait_for_workers(before + 1, timeout=60)
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        yield next(address for address, about in workers.items() if about["name"] == "strange")
+    finally:
+        process.terminate()
+        process.wait(30)
+        while len(client.scheduler_info(n_workers=-1)["workers"]) > before:
+            time.sleep(0.05)
+
+
+def test_a_worker_of_another_version_is_refused_whenever_it_comes_and_no_task_runs_on_it(local, tmp_path):
+    scale(local, 1)
+    with strange_worker(local) as address:
+        refused = rf"worker {address} has mflib 0\.0\.1 instead of .* Install the same requirements\.txt"
+        with pytest.raises(RuntimeError, match=refused):
+            distributed(local, "plain")
+        workers = Workers(local, [0, 1])
+        workers.homes = [address]
+        with pytest.raises(blocks.OtherVersions, match=r"0\.0\.1"):
+            workers.submit(0, blocks.scale, np.ones(2), 2.0).result()
+    with contextlib.ExitStack() as stack:
+
+        def callback(row, U, V):
+            if row["iteration"] == 1:
+                stack.enter_context(strange_worker(local))
+
+        with pytest.raises(
+            RuntimeError, match=r"has mflib 0\.0\.1 .* holds iteration \d: the same call cont"
+        ):
+            distributed(
+                local, "plain", callback=callback, checkpoint=tmp_path / "kept.npz", checkpoint_every=2
+            )
+
+
+@pytest.mark.parametrize("when", ["first sending", "recovery"])
+def test_ctrl_c_while_ratings_are_sent_returns_the_state_that_was_kept(local, monkeypatch, when):
+    """At first that is the start; the workers are as good as before."""
+    scale(local, 2)
+    original, calls = Client.scatter, []
+
+    def interrupted(*arguments, **options):
+        calls.append(original)
+        if when == "first sending" and len(calls) == 3:
+            raise KeyboardInterrupt
+        if when == "recovery" and settled == [1, 2]:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    settled, settle = [], Workers.settle
+
+    def counted(workers):
+        settled.append(len(settled) + 1)
+        return settle(workers)
+
+    def callback(row, U, V):
+        if row["iteration"] == 5 and len(settled) == 1:
+            kill(local)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "scatter", interrupted)
+        patch.setattr(Workers, "settle", counted)
+        found = distributed(local, "momentum", callback=callback, checkpoint_every=2)
+    assert found.stopped_because == "interrupted"
+    iterations = 0 if when == "first sending" else 4
+    whole = distributed(local, "momentum", iterations=iterations)
+    np.testing.assert_array_equal(found.U, whole.U)
+    np.testing.assert_array_equal(found.V, whole.V)
+    assert len(found.history) == iterations
+
+
+def slowed(pid, stop):
+    """A tenth of the time it runs."""
+    while not stop.is_set():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(0.045)
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.005)
+
+
+def test_a_worker_that_is_slow_by_a_factor_of_ten_changes_no_bit(local, undisturbed):
+    expected, stop = undisturbed("conjugate"), threading.Event()
+    scale(local, 2)
+    pid = min(local.run(os.getpid).values())
+    thread = threading.Thread(target=slowed, args=(pid, stop))
+    thread.start()
+    try:
+        found = distributed(local, "conjugate", validation=problem()[1])
+    finally:
+        stop.set()
+        thread.join()
+    assert_same_bits(found, expected)
+
+
+def test_a_client_to_which_nothing_can_be_given_is_refused(local):
+    def given(client):
+        train, _, U, V = problem()
+        return cluster.descend(train, U, V, client=client)
+
+    with pytest.raises(TypeError, match=r"client must be a distributed\.Client, got str: client = Client"):
+        given("tcp://127.0.0.1:8786")
+    with pytest.raises(TypeError, match=r"client must be a distributed\.Client, got LocalCluster"):
+        given(local.cluster)
+    with Client(local.scheduler.address, set_as_default=False) as closed:
+        pass
+    with pytest.raises(ConnectionError, match=r"client is not connected \(it is closed\): give a new"):
+        given(closed)
+
+    async def asynchronous():
+        async with Client(local.scheduler.address, asynchronous=True, set_as_default=False) as client:
+            given(client)
+
+    with pytest.raises(TypeError, match="asynchronous, or a call from its own event loop"):
+        local.sync(asynchronous)
+
+
+def many(n_users, n_items=1000):
+    """Ratings of every pair, 24 bytes each on a worker, and a start."""
+    users, items = np.divmod(np.arange(n_users * n_items), n_items)
+    values = np.random.default_rng(0).normal(size=len(users))
+    return Ratings.from_arrays(users, items, values, (n_users, n_items)), *random_factors(
+        (n_users, n_items), 2
+    )
+
+
+def test_a_worker_without_memory_for_its_blocks_says_how_many_are_needed_and_stays_usable():
+    """Before anything is sent, where the limit says so; else when Dask has ended the worker for it."""
+    off = {f"distributed.worker.memory.{what}": False for what in ("target", "spill", "pause")}
+    with clusters.local(off, memory_limit="300MB") as client:
+        ratings, U, V = many(5000)
+        advice = r"use n_blocks=2 or more on 2 such workers or more"
+        with pytest.raises(MemoryError, match=rf"1 of 1 blocks are for worker .* MiB for data: {advice}"):
+            cluster.descend(ratings, U, V, client=client)
+        other = client.submit(np.ones, 12_000_000)  # 96 MB of somebody else's, in the memory of the worker
+        ratings, U, V = many(3500)
+        with pytest.raises(MemoryError, match=r"used more than its memory limit.*use n_blocks=1 or more on"):
+            cluster.descend(ratings, U, V, client=client)
+        other.release()
+        assert len(distributed(client, "plain").history) == 7
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("when", ["before", "in mid-descent"])
+def test_a_worker_that_is_stopped_altogether_is_done_without_after_the_worker_ttl(undisturbed, when):
+    expected = undisturbed("conjugate")
+    with clusters.local({"distributed.scheduler.worker-ttl": "5s"}, n_workers=2) as client:
+        stopped = []
+
+        def stop(row=None, U=None, V=None):
+            if not stopped and (row is None or row["iteration"] == 3):
+                stopped.append(min(client.run(os.getpid).values()))
+                os.kill(stopped[0], signal.SIGSTOP)
+
+        if when == "before":
+            stop()
+        found = distributed(client, "conjugate", validation=problem()[1], callback=stop, checkpoint_every=2)
+        assert stopped
+    assert_same_bits(found, expected)

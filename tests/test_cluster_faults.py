@@ -17,7 +17,7 @@ import clusters
 from clusters import BLOCKS, assert_same_bits, distributed, problem, scale
 from distributed import Client
 
-from mflib import Ratings, blocks, cluster, random_factors
+from mflib import Ratings, blocks, cluster, random_factors, versions
 from mflib.blocked import Workers
 
 # for each phase of an iteration: a rule that has it, and at which call on one worker that worker dies
@@ -186,7 +186,7 @@ def test_a_worker_of_another_version_is_refused_whenever_it_comes_and_no_task_ru
             distributed(local, "plain")
         workers = Workers(local, [0, 1])
         workers.homes = [address]
-        with pytest.raises(blocks.OtherVersions, match=r"0\.0\.1"):
+        with pytest.raises(versions.OtherVersions, match=r"0\.0\.1"):
             workers.submit(0, blocks.scale, np.ones(2), 2.0).result()
     with contextlib.ExitStack() as stack:
 

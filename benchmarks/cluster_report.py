@@ -105,7 +105,7 @@ def table_of_figures(measured):
     loads = [load for case in measured["cases"] for load in case["load"]]
     lines = [
         f"Measured by `make bench-cluster` on {about['cores']} cores of an {about['cpu']}, "
-        f"k = {measured['k']}, {measured['dtype']}; "
+        f"k = {measured['k']}, {measured['dtype']};\n"
         f"load of the machine while it was measured {min(loads)} to {max(loads)}.",
         "",
         "Milliseconds an iteration, medians; in brackets the least and most speed of a round:",

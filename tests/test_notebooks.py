@@ -23,7 +23,8 @@ from mflib.runs.sweep import read_sweep
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ANNOTATED = ("int", "float", "str", "bool", "list")
-RESET = "import matplotlib.pyplot as plt\nplt.close('all')\n%reset -f"
+# the spec is asked for where processes are spawned
+RESET = "import matplotlib.pyplot as plt\nplt.close('all')\n%reset -f\n__spec__ = None"
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -225,6 +226,13 @@ def test_a_mistake_that_is_not_offered_is_refused_with_those_that_are(running_ke
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem[:2])
 def test_its_claims_hold_for_another_seed(running_kernel, path):
     run_with(running_kernel, path, **{**quick_parameters(path), "seed": 3})
+
+
+@pytest.mark.soak
+def test_the_claims_of_06_hold_on_a_cluster_where_it_is_asked_for(running_kernel):
+    pytest.importorskip("distributed")
+    (path,) = (path for path in NOTEBOOKS if path.stem.startswith("06"))
+    run_with(running_kernel, path, **quick_parameters(path), on_cluster=True)
 
 
 def test_a_stripped_cell_would_be_noticed():

@@ -123,7 +123,7 @@ def test_what_a_killed_worker_ran_is_run_again_and_each_point_finishes_once(clus
     worker.kill()
     assert all_gone(kernels)
     go_on(cluster)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, "")
     assert out.startswith("0 of 4 points finished before, 4 to run;")
     assert "\n4 of 4 points finished." in out
@@ -327,7 +327,7 @@ def test_a_worker_that_is_given_up_and_comes_back_records_nothing_twice(shared_p
         worker.send_signal(signal.SIGSTOP)
         wait_for(process, first)  # on the other worker
         go_on(cluster)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
         assert (process.returncode, err) == (0, ""), out
         comes_back(cluster, worker)
     parent, children = family(cluster, "back")
@@ -351,7 +351,7 @@ def test_a_worker_that_was_about_to_record_its_point_when_it_was_given_up_does_n
         wait_for(process, tmp_path / "here")
         worker = psutil.Process(int((tmp_path / "here").read_text()))
         worker.send_signal(signal.SIGSTOP)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
         assert (process.returncode, err) == (0, ""), out
         before = statuses(family(cluster, "late record")[1])
         (tmp_path / "go").touch()
@@ -371,7 +371,7 @@ def test_what_a_worker_had_complete_when_it_was_killed_is_handed_in_by_another(s
     wait_for(process, tmp_path / "here")
     worker = psutil.Process(int((tmp_path / "here").read_text()))
     worker.kill()
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     cluster.end()
     assert (process.returncode, err) == (0, ""), out
     _, children = family(cluster, "complete")
@@ -412,7 +412,7 @@ def test_twelve_points_on_three_workers_one_of_them_killed_are_twelve_finished_r
         worker.kill()
         assert all_gone(kernels)
         go_on(cluster)
-        out, err = process.communicate(timeout=200)
+        out, err = process.communicate(timeout=500)
         assert (process.returncode, err) == (0, ""), out
         assert "\n12 of 12 points finished." in out
         _, children = family(cluster, "twelve", server.uri)

@@ -288,7 +288,7 @@ def many(n_users, n_items=1000):
     """Ratings of every pair, 24 bytes each on a worker, and a start."""
     users, items = np.divmod(np.arange(n_users * n_items), n_items)
     values = np.random.default_rng(0).normal(size=len(users))
-    return Ratings.from_arrays(users, items, values, (n_users, n_items)), *random_factors(
+    return Ratings.from_arrays(users, items, values, shape=(n_users, n_items)), *random_factors(
         (n_users, n_items), 2
     )
 
@@ -300,11 +300,13 @@ def test_a_worker_without_memory_for_its_blocks_says_how_many_are_needed_and_sta
         ratings, U, V = many(5000)
         advice = r"use n_blocks=2 or more on 2 such workers or more"
         with pytest.raises(MemoryError, match=rf"1 of 1 blocks are for worker .* MiB for data: {advice}"):
-            cluster.descend(ratings, U, V, client=client)
+            cluster.descend(ratings, U, V, client=client, n_blocks=1)
         other = client.submit(np.ones, 12_000_000)  # 96 MB of somebody else's, in the memory of the worker
         ratings, U, V = many(3500)
-        with pytest.raises(MemoryError, match=r"used more than its memory limit.*use n_blocks=1 or more on"):
-            cluster.descend(ratings, U, V, client=client)
+        with pytest.raises(
+            MemoryError, match=r"used more than its memory limit.*use n_blocks=2 or more on 2 such"
+        ):
+            cluster.descend(ratings, U, V, client=client, n_blocks=1)
         other.release()
         assert len(distributed(client, "plain").history) == 7
 

@@ -328,3 +328,44 @@ def test_a_worker_that_is_stopped_altogether_is_done_without_after_the_worker_tt
         found = distributed(client, "conjugate", validation=problem()[1], callback=stop, checkpoint_every=2)
         assert stopped
     assert_same_bits(found, expected)
+
+
+@pytest.mark.soak
+def test_one_of_four_workers_killed_at_a_random_moment_costs_at_most_the_work_lost_and_ten_seconds(
+    capsys, monkeypatch
+):
+    """Twenty times of twenty; what each cost is printed. The bits are those of a descent left alone."""
+    every, rng = 5, np.random.default_rng()
+    ratings, U, V = many(2000, 500)
+    evaluated, evaluate = [], cluster.BlockedTraining.evaluate
+    monkeypatch.setattr(
+        cluster.BlockedTraining, "evaluate", lambda *of: evaluated.append(len(of)) or evaluate(*of)
+    )
+    with clusters.local(n_workers=4) as client:
+
+        def timed(**more):
+            begin = time.perf_counter()
+            options = {"iterations": 20, "n_blocks": 8, "checkpoint_every": every, "client": client}
+            return cluster.descend(ratings, U, V, "conjugate", **options, **more), time.perf_counter() - begin
+
+        timed()
+        expected, whole = timed()
+        costs = []
+        for _ in range(20):
+            scale(client, 4)
+            seen = []
+            evaluated.clear()
+            victim, moment = rng.choice(list(client.run(os.getpid).values())), rng.uniform(0, 0.9 * whole)
+            timer = threading.Timer(moment, os.kill, (int(victim), signal.SIGKILL))
+            timer.start()
+            found, seconds = timed(callback=lambda row, U, V: seen.append(int(row["iteration"])))  # noqa: B023
+            timer.join()
+            assert_same_bits(found, expected)
+            assert seen == list(range(21))
+            redone = len(evaluated) - 21
+            assert redone <= every
+            costs.append((moment, redone, seconds - whole - redone * whole / 20))
+    with capsys.disabled():
+        print(f"\n{whole:.2f} s undisturbed; killed after s, iterations redone, s lost beside them:")
+        print("\n".join("{:.2f} {:d} {:.2f}".format(*cost) for cost in costs))
+    assert max(lost for *_, lost in costs) <= 10

@@ -1,9 +1,9 @@
 """A cluster with Dask's TLS settings as docs/cluster/tls.yaml has them: real certificates and processes."""
 
 import contextlib
-import datetime
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,41 +13,23 @@ import numpy as np
 import pytest
 
 pytest.importorskip("distributed")
-pytest.importorskip("cryptography")
 
 import dask
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from distributed import Client
 
 from mflib import cluster, datasets, descend, random_factors
 
-EXAMPLE = Path(__file__).parents[1] / "docs" / "cluster" / "tls.yaml"
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 def certificates(folder):
-    """An authority, and a certificate of it for every machine, under the names of the example."""
-
-    def name(of):
-        return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, of)])
-
-    def signed(of, key, ca, authority_key):
-        now = datetime.datetime.now(datetime.UTC)
-        builder = x509.CertificateBuilder(name("mflib-ca"), name(of), key.public_key())
-        builder = builder.serial_number(x509.random_serial_number())
-        builder = builder.not_valid_before(now - datetime.timedelta(hours=1))
-        builder = builder.not_valid_after(now + datetime.timedelta(days=1))
-        builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        return builder.sign(authority_key, hashes.SHA256())
-
-    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    pem = serialization.Encoding.PEM
-    (folder / "ca.pem").write_bytes(signed("mflib-ca", authority_key, True, authority_key).public_bytes(pem))
-    (folder / "cert.pem").write_bytes(signed("mflib", key, False, authority_key).public_bytes(pem))
-    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (folder / "key.pem").write_bytes(key.private_bytes(pem, *form))
+    """By the commands of the page, as they stand there."""
+    page = (DOCS / "cluster.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    (openssl (?:.*\\\n)*.*)$", page, re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        subprocess.run(["sh", "-c", command], cwd=folder, check=True, stderr=subprocess.DEVNULL)
 
 
 @contextlib.contextmanager
@@ -72,11 +54,12 @@ def dask_process(config, *arguments):
         process.communicate(timeout=60)
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
 def test_a_descent_over_tls_and_a_client_without_certificates_is_refused(tmp_path, monkeypatch):
     certificates(tmp_path)
     config = tmp_path / "config"
     config.mkdir()
-    text = EXAMPLE.read_text(encoding="utf-8")
+    text = (DOCS / "cluster" / "tls.yaml").read_text(encoding="utf-8")
     assert text.count("/etc/dask/tls/") == 7
     (config / "distributed.yaml").write_text(text.replace("/etc/dask/tls/", f"{tmp_path}/"), encoding="utf-8")
     ratings = datasets.planted(60, 40, 1000, n_factors=2, seed=1).ratings
@@ -94,3 +77,22 @@ def test_a_descent_over_tls_and_a_client_without_certificates_is_refused(tmp_pat
         with pytest.raises(OSError, match=r"[Cc]onnect"):
             Client(address.replace("tls:", "tcp:"), timeout=3)
     np.testing.assert_allclose(found.U, descend(ratings, *start, iterations=5).U, rtol=1e-9)
+
+
+def test_the_other_example_files_are_what_their_readers_want():
+    """The fields that the resource of the operator requires; ports that are named are there."""
+    text = (DOCS / "cluster" / "cluster.yaml").read_text(encoding="utf-8")
+    resource = yaml.safe_load(text)
+    assert (resource["apiVersion"], resource["kind"]) == ("kubernetes.dask.org/v1", "DaskCluster")
+    worker, scheduler = (resource["spec"][part] for part in ("worker", "scheduler"))
+    for part, name in ((worker, "worker"), (scheduler, "scheduler")):
+        (container,) = part["spec"]["containers"]
+        assert (container["name"], container["args"][0]) == (name, f"dask-{name}")
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert {port["targetPort"]: port["port"] for port in scheduler["service"]["ports"]} == ports
+    selector = {"dask.org/cluster-name": resource["metadata"]["name"], "dask.org/component": "scheduler"}
+    assert scheduler["service"]["selector"] == selector
+    compile((DOCS / "cluster" / "slurm.py").read_text(encoding="utf-8"), "slurm.py", "exec")
+    page = (DOCS / "cluster.md").read_text(encoding="utf-8")
+    for file in (DOCS / "cluster").iterdir():
+        assert f"(cluster/{file.name})" in page

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("distributed")
 
 import clusters
-from clusters import BLOCKS, assert_same_bits, distributed, problem, scale
+from clusters import assert_same_bits, distributed, problem, scale
 from distributed import Client
 
 from mflib import Ratings, blocks, cluster, random_factors
@@ -136,6 +136,7 @@ def test_a_worker_killed_while_arrays_travel_changes_no_bit(local, undisturbed, 
 
 
 def test_a_worker_that_comes_gets_blocks_when_the_state_is_kept(local, undisturbed):
+    """Once it is seen to be ready; nobody waits for it until then."""
     expected, homes, seen = undisturbed("conjugate"), {}, []
     scale(local, 1)
 
@@ -144,13 +145,13 @@ def test_a_worker_that_comes_gets_blocks_when_the_state_is_kept(local, undisturb
         homes[seen[-1]] = set(U.workers.homes)
         if seen[-1] == 1:
             scale(local, 2)
+        while seen[-1] == 3 and not all(future.done() for future in U.workers.asked.values()):
+            time.sleep(0.05)
 
-    found = distributed(
-        local, "conjugate", validation=problem()[1], callback=callback, checkpoint_every=3, n_blocks=BLOCKS
-    )
+    found = distributed(local, "conjugate", validation=problem()[1], callback=callback, checkpoint_every=2)
     assert_same_bits(found, expected)
     assert seen == list(range(7))
-    assert [len(homes[iteration]) for iteration in seen] == [1, 1, 1, 2, 2, 2, 2]
+    assert [len(homes[iteration]) for iteration in seen] == [1, 1, 1, 1, 2, 2, 2]
 
 
 @contextlib.contextmanager
@@ -193,6 +194,8 @@ def test_a_worker_of_another_version_is_refused_whenever_it_comes_and_no_task_ru
         def callback(row, U, V):
             if row["iteration"] == 1:
                 stack.enter_context(strange_worker(local))
+            while row["iteration"] == 3 and not all(future.done() for future in U.workers.asked.values()):
+                time.sleep(0.05)
 
         with pytest.raises(
             RuntimeError, match=r"has mflib 0\.0\.1 .* holds iteration \d: the same call cont"

@@ -28,7 +28,7 @@ class Workers:
 
     def __init__(self, client, edges):
         self.client, self.edges = client, edges
-        self.homes, self.versions = [], versions.installed()
+        self.homes, self.versions, self.asked = [], versions.installed(), {}
 
     @property
     def n_blocks(self):
@@ -42,9 +42,20 @@ class Workers:
         self.homes = [known[b * len(known) // self.n_blocks] for b in range(self.n_blocks)]
 
     def grown(self):
-        """Whether a worker has come since that has no block, where others have several."""
+        """Whether workers have come since that have no block, where others have several, and are ready.
+
+        They are asked for their versions when they are first seen: until they have answered, they import.
+        """
         known = set(self.client.scheduler_info(n_workers=-1)["workers"])
-        return not known <= set(self.homes) and len(known & set(self.homes)) < self.n_blocks
+        new = known - set(self.homes)
+        if not new or len(known & set(self.homes)) >= self.n_blocks:
+            return False
+        self.asked = {
+            worker: self.asked.get(worker)
+            or self.client.submit(versions.installed, workers=[worker], pure=False)
+            for worker in new
+        }
+        return all(future.done() for future in self.asked.values())
 
     def submit(self, block, function, *arguments):
         """One task on behalf of a block."""

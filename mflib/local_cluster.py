@@ -20,6 +20,10 @@ CONFIG = {
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 1 << 26,
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 1 << 22,
 }
+# Processes for each core, to try out what many workers do; each takes 0.2 GB.
+PER_CORE = 8
+# What a worker does at its start: Ctrl-C reaches all processes of a terminal, and ending is for the first.
+_WORKER = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
 def serve(workers: int | None, port: int) -> int:
@@ -40,7 +44,7 @@ def serve(workers: int | None, port: int) -> int:
     Raises
     ------
     InputError
-        If Dask is not installed, or the port is taken.
+        If Dask is not installed, the port is taken, or the workers are too many for this machine.
     """
     try:
         import dask
@@ -50,7 +54,11 @@ def serve(workers: int | None, port: int) -> int:
 
     port = free_port(port)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    workers = workers or max(1, cores // 2)
+    workers, most = workers or max(1, cores // 2), PER_CORE * cores
+    if workers > most:
+        raise InputError(
+            f"--workers {workers}: this machine has {cores} cores; at most {most}, or it is lost"
+        )
     threads = max(1, cores // workers)
     dashboard = importlib.util.find_spec("bokeh") is not None
     # a thread of Dask for each worker: the compiled loops have threads of their own, so many that no core
@@ -62,7 +70,9 @@ def serve(workers: int | None, port: int) -> int:
         "env": {"NUMBA_NUM_THREADS": str(threads)},
         "host": _HOST,
         "scheduler_port": port,
-        "dashboard_address": f"{_HOST}:0" if dashboard else None,
+        # without bokeh it serves only what monitors ask for
+        "dashboard_address": f"{_HOST}:0",
+        "preload": _WORKER,
     }
     with (
         Stop() as stop,

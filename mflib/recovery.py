@@ -89,7 +89,7 @@ class Kept:
     def interrupted(self):
         """What a Ctrl-C leaves while nothing is on the workers: this state."""
         factors = (self.state.U, self.state.V) if self.state.best is None else self.state.best
-        return Descent(*factors, np.array(self.state.rows, dtype=HISTORY), "interrupted")
+        return Descent(*factors, np.array(list(self.state.rows), dtype=HISTORY), "interrupted")
 
     def where(self):
         """Where the work is that has been done."""
@@ -129,6 +129,7 @@ class Room:
 
     def __init__(self, workers, sizes):
         self.workers, self.sizes = workers, sizes
+        self.limits = {}
         self.restarts = self._restarts()
 
     def check(self):
@@ -154,24 +155,29 @@ class Room:
             limits = ", ".join(sorted({format_bytes(limit) for limit in self._limits().values() if limit}))
             raise MemoryError(
                 f"a worker used more than its memory limit and was started anew (the limits are {limits}): "
-                f"{self._advice()}"
+                f"{self._advice(more=True)}"
             ) from error
 
-    def _advice(self):
-        limits = [limit for limit in self._limits().values() if limit]
+    def _advice(self, more=False):
+        """How many blocks and workers would do; more than there are where the estimate was too low."""
+        limits, n_blocks = [limit for limit in self._limits().values() if limit], len(self.sizes)
         free = _free(min(limits)) if limits else 0
         if not free:
             return "use workers with more memory"
         n_workers = -(-sum(self.sizes) // free)  # if each had as much
-        n_blocks = max(n_workers, min(2 * len(self.sizes), len(limits)))
+        if more:
+            n_workers = max(n_workers, min(2 * n_blocks, len(limits) + 1))
+        n_blocks = max(n_workers, min(2 * n_blocks, len(limits)))
         return (
             f"use n_blocks={n_blocks} or more on {n_workers} such workers or more, "
             "or workers with more memory"
         )
 
     def _limits(self):
+        """The memory limit of each worker, or of those there were last; 0 is no limit."""
         known = self.workers.client.scheduler_info(n_workers=-1)["workers"]
-        return {worker: about["memory_limit"] for worker, about in known.items()}
+        self.limits = {worker: about["memory_limit"] for worker, about in known.items()} or self.limits
+        return self.limits
 
     def _restarts(self):
         return len(self.workers.client.get_events("worker-restart-memory"))

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("distributed")
 
 import clusters
-from clusters import BLOCKS, assert_same_bits, distributed, problem, scale
+from clusters import assert_same_bits, distributed, problem, scale
 from distributed import Client
 
 from mflib import Ratings, blocks, cluster, random_factors, versions
@@ -136,6 +136,7 @@ def test_a_worker_killed_while_arrays_travel_changes_no_bit(local, undisturbed, 
 
 
 def test_a_worker_that_comes_gets_blocks_when_the_state_is_kept(local, undisturbed):
+    """Once it is seen to be ready; nobody waits for it until then."""
     expected, homes, seen = undisturbed("conjugate"), {}, []
     scale(local, 1)
 
@@ -144,13 +145,13 @@ def test_a_worker_that_comes_gets_blocks_when_the_state_is_kept(local, undisturb
         homes[seen[-1]] = set(U.workers.homes)
         if seen[-1] == 1:
             scale(local, 2)
+        while seen[-1] == 3 and not all(future.done() for future in U.workers.asked.values()):
+            time.sleep(0.05)
 
-    found = distributed(
-        local, "conjugate", validation=problem()[1], callback=callback, checkpoint_every=3, n_blocks=BLOCKS
-    )
+    found = distributed(local, "conjugate", validation=problem()[1], callback=callback, checkpoint_every=2)
     assert_same_bits(found, expected)
     assert seen == list(range(7))
-    assert [len(homes[iteration]) for iteration in seen] == [1, 1, 1, 2, 2, 2, 2]
+    assert [len(homes[iteration]) for iteration in seen] == [1, 1, 1, 1, 2, 2, 2]
 
 
 @contextlib.contextmanager
@@ -193,6 +194,8 @@ def test_a_worker_of_another_version_is_refused_whenever_it_comes_and_no_task_ru
         def callback(row, U, V):
             if row["iteration"] == 1:
                 stack.enter_context(strange_worker(local))
+            while row["iteration"] == 3 and not all(future.done() for future in U.workers.asked.values()):
+                time.sleep(0.05)
 
         with pytest.raises(
             RuntimeError, match=r"has mflib 0\.0\.1 .* holds iteration \d: the same call cont"
@@ -288,7 +291,7 @@ def many(n_users, n_items=1000):
     """Ratings of every pair, 24 bytes each on a worker, and a start."""
     users, items = np.divmod(np.arange(n_users * n_items), n_items)
     values = np.random.default_rng(0).normal(size=len(users))
-    return Ratings.from_arrays(users, items, values, (n_users, n_items)), *random_factors(
+    return Ratings.from_arrays(users, items, values, shape=(n_users, n_items)), *random_factors(
         (n_users, n_items), 2
     )
 
@@ -300,11 +303,13 @@ def test_a_worker_without_memory_for_its_blocks_says_how_many_are_needed_and_sta
         ratings, U, V = many(5000)
         advice = r"use n_blocks=2 or more on 2 such workers or more"
         with pytest.raises(MemoryError, match=rf"1 of 1 blocks are for worker .* MiB for data: {advice}"):
-            cluster.descend(ratings, U, V, client=client)
+            cluster.descend(ratings, U, V, client=client, n_blocks=1)
         other = client.submit(np.ones, 12_000_000)  # 96 MB of somebody else's, in the memory of the worker
         ratings, U, V = many(3500)
-        with pytest.raises(MemoryError, match=r"used more than its memory limit.*use n_blocks=1 or more on"):
-            cluster.descend(ratings, U, V, client=client)
+        with pytest.raises(
+            MemoryError, match=r"used more than its memory limit.*use n_blocks=2 or more on 2 such"
+        ):
+            cluster.descend(ratings, U, V, client=client, n_blocks=1)
         other.release()
         assert len(distributed(client, "plain").history) == 7
 
@@ -326,3 +331,55 @@ def test_a_worker_that_is_stopped_altogether_is_done_without_after_the_worker_tt
         found = distributed(client, "conjugate", validation=problem()[1], callback=stop, checkpoint_every=2)
         assert stopped
     assert_same_bits(found, expected)
+
+
+@pytest.mark.soak
+def test_one_of_four_workers_killed_at_a_random_moment_costs_at_most_the_work_lost_and_ten_seconds(
+    capsys, monkeypatch
+):
+    """Twenty times of twenty, and what each cost is printed. The bits are those of a descent left alone."""
+    every, rng = 5, np.random.default_rng()
+    ratings, U, V = many(1000, 300)
+    evaluated, evaluate = [], cluster.BlockedTraining.evaluate
+
+    def counted(*arguments):
+        found = evaluate(*arguments)
+        evaluated.append(len(found))
+        return found
+
+    monkeypatch.setattr(cluster.BlockedTraining, "evaluate", counted)
+    with clusters.local(n_workers=4) as client:
+
+        def timed(**more):
+            begin = time.perf_counter()
+            options = {"iterations": 20, "n_blocks": 8, "checkpoint_every": every, "client": client}
+            return cluster.descend(ratings, U, V, "conjugate", **options, **more), time.perf_counter() - begin
+
+        timed()
+        expected, whole = timed()
+        costs = []
+        for _ in range(20):
+            scale(client, 4)
+            seen = []
+            evaluated.clear()
+            processes, moment = sorted(client.run(os.getpid).items()), rng.uniform(0, 0.9 * whole)
+            address, pid = processes[rng.integers(len(processes))]
+            timer = threading.Timer(moment, os.kill, (pid, signal.SIGKILL))
+            timer.start()
+            found, seconds = timed(callback=lambda row, U, V: seen.append(int(row["iteration"])))  # noqa: B023
+            timer.join()
+            while address in client.scheduler_info(n_workers=-1)["workers"]:
+                time.sleep(0.05)
+            assert_same_bits(found, expected)
+            assert seen == list(range(21))
+            redone = len(evaluated) - 21
+            assert redone <= every
+            lost = seconds - whole - redone * whole / 20
+            with capsys.disabled():
+                print(
+                    f"\nkilled after {moment:.2f} s: {redone} iterations again, {lost:.2f} s lost beside",
+                    end="",
+                )
+            costs.append(lost)
+    assert len(costs) == 20
+    assert max(costs) <= 10

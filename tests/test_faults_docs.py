@@ -1,14 +1,19 @@
-"""The page of faults and the tests that it names."""
+"""The pages of faults, of runs and of clusters, and the tests that they name."""
 
 import re
 from pathlib import Path
 
-PAGE = Path(__file__).parents[1] / "docs" / "faults.md"
+DOCS = Path(__file__).parents[1] / "docs"
+# the tests that must all be named by each
+PAGES = {"faults.md": "test_faults_*.py", "cluster.md": "test_cluster_faults.py"}
 
 
 def rows():
-    lines = PAGE.read_text(encoding="utf-8").splitlines()
-    return [line.split("|")[1:-1] for line in lines if line.startswith("| ")][1:]
+    found = []
+    for page in PAGES:
+        lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
+        found += [line.split("|")[1:-1] for line in lines if line.startswith("| ")][1:]
+    return found
 
 
 def source(test):
@@ -16,7 +21,7 @@ def source(test):
     file, name = test.split("::")
     text = (Path(__file__).parent / file).read_text(encoding="utf-8")
     found = re.search(rf"((?:^@[^\n]*\n(?:^[ )\]][^\n]*\n)*)*)^def {name}\(", text, re.MULTILINE)
-    assert found, f"docs/faults.md names {test}, which is not there"
+    assert found, f"a page of faults names {test}, which is not there"
     return found[1]
 
 
@@ -38,8 +43,9 @@ def test_what_the_page_calls_long_is_run_by_make_soak_alone():
 
 
 def test_no_test_of_a_fault_is_left_out():
-    page = PAGE.read_text(encoding="utf-8")
-    for file in Path(__file__).parent.glob("test_faults_*.py"):
-        if file != Path(__file__):
-            for name in re.findall(r"^def (test_\w+)\(", file.read_text(encoding="utf-8"), re.MULTILINE):
-                assert f"`{file.name}::{name}`" in page
+    for name, files in PAGES.items():
+        page = (DOCS / name).read_text(encoding="utf-8")
+        for file in Path(__file__).parent.glob(files):
+            if file != Path(__file__):
+                for test in re.findall(r"^def (test_\w+)\(", file.read_text(encoding="utf-8"), re.MULTILINE):
+                    assert f"`{file.name}::{test}`" in page

@@ -6,9 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import numpy as np
+import psutil
 import pytest
 
 pytest.importorskip("distributed")
@@ -70,6 +72,43 @@ def test_a_scheduler_that_is_killed_is_named_with_the_checkpoint_from_which_the_
     np.testing.assert_array_equal(found.U, whole.U)
     np.testing.assert_array_equal(found.history["objective"], whole.history["objective"])
     np.testing.assert_allclose(found.U, descend(*problem(), "conjugate", iterations=12).U, rtol=1e-9)
+
+
+def test_it_listens_on_loopback_alone_starts_a_killed_worker_anew_and_ends_by_ctrl_c_in_silence():
+    """Ctrl-C of a terminal reaches all its processes at once."""
+    with started("--workers", "2") as (process, address, _):
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        with Client(address) as client:
+            before = client.run(os.getpid)
+            assert len(before) == 2
+            assert set(client.run(lambda: __import__("multiprocessing").get_start_method()).values()) == {
+                "spawn"
+            }
+            os.kill(min(before.values()), signal.SIGKILL)
+            end = time.monotonic() + 60
+            while len(after := client.run(os.getpid, on_error="ignore")) < 2 or after == before:
+                assert time.monotonic() < end
+                time.sleep(0.1)
+        listening = [
+            connection.laddr.ip
+            for member in family if member.is_running()
+            for connection in member.net_connections("inet") if connection.status == "LISTEN"
+        ]  # fmt: skip
+        assert len(listening) >= 4
+        assert set(listening) == {"127.0.0.1"}
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert "Traceback" not in errors
+        assert errors.endswith("ended\n")
+        assert not psutil.wait_procs(family, timeout=30)[1]
+
+
+def test_more_workers_than_the_machine_can_bear_are_refused():
+    command = [sys.executable, "-m", "mflib.cli", "cluster", "--port", "0", "--workers", "100000"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 2
+    assert re.search(r"--workers 100000: this machine has \d+ cores?; at most \d+", ended.stderr)
 
 
 def test_a_port_that_is_taken_is_named():

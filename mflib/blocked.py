@@ -87,7 +87,9 @@ class Workers:
         return nodes[0] if len(nodes) == 1 else self.submit(block, blocks.add, *nodes, priority=10)
 
     def scattered(self, U):
-        """Send an array with a row for each user."""
+        """Send an array with a row for each user; one in blocks is there."""
+        if isinstance(U, Blocked):
+            return self.like(U, U.futures)
         parts = [U[first:after] for first, after in zip(self.edges[:-1], self.edges[1:], strict=True)]
         return Blocked(self, self.scatter(parts), U.shape, U.dtype)
 

@@ -20,9 +20,22 @@ try:
     from distributed import KilledWorker
 except ImportError:
     raise ImportError("mflib.cluster needs Dask: pip install 'mflib[cluster]'") from None
+from mflib import blocked_jobs, blocked_ratings
 from mflib.blocked import Blocked, Workers
+from mflib.blocked_jobs import evaluate, predict, random_factors
+from mflib.blocked_ratings import RatingBlocks, open_blocks
+from mflib.partition import partition
 
-__all__ = ["Blocked", "descend"]
+__all__ = [
+    "Blocked",
+    "RatingBlocks",
+    "descend",
+    "evaluate",
+    "open_blocks",
+    "partition",
+    "predict",
+    "random_factors",
+]
 
 # Losses without a new state in between before it is no accident any more.
 LOSSES = 10
@@ -59,15 +72,21 @@ def descend(
 
     Parameters
     ----------
-    ratings, U, V, rule, learning_rate, iterations, momentum, reg, reg_weighting, biases, scaling
+    ratings : Ratings or RatingBlocks
+        In this process, or in blocks that workers read (`cluster.partition`).
+    U : ndarray or Blocked, shape (n_users, k)
+        A `Blocked`, as of `cluster.random_factors`, for RatingBlocks alone.
+    V, rule, learning_rate, iterations, momentum, reg, reg_weighting, biases, scaling
         As for `mflib.descend`.
     validation, patience, progress
-        As for `mflib.descend`; the validation ratings lie in blocks of the same users.
+        As for `mflib.descend`; the validation ratings lie in blocks of the same users: RatingBlocks are
+        partitioned `like` the training ones.
     client : distributed.Client
         Connected to the cluster.
     n_blocks : int, optional
         Into how many blocks of users the ratings are cut, about equal in ratings; fewer where users are too
         few. The bits depend on it. By default one for each four million ratings, whatever the workers.
+        RatingBlocks are cut already.
     gather : bool
         Whether the U of the result is an array here; else it is a `Blocked`, and stays on the workers.
     callback : callable, optional
@@ -111,15 +130,21 @@ def descend(
     """
     settings = descent.checked_settings(rule, learning_rate, momentum, reg, reg_weighting, biases, scaling)
     limits = descent.checked_limits(iterations, patience, validation)
-    descent.check_start(ratings, U, V, biases, validation)
-    n_blocks = None if n_blocks is None else checks.whole_number("n_blocks", n_blocks, 1)
-    edges = blocks.cut(ratings.user_starts, n_blocks)
+    if isinstance(ratings, RatingBlocks):
+        blocked_jobs.check_start(ratings, U, V, biases, validation, n_blocks)
+        edges = ratings.edges
+    else:
+        descent.check_start(ratings, U, V, biases, validation)
+        n_blocks = None if n_blocks is None else checks.whole_number("n_blocks", n_blocks, 1)
+        edges = blocks.cut(ratings.user_starts, n_blocks)
     training = BlockedTraining(Workers(client, edges), ratings, validation, settings)
     kept = _Kept(
-        State.start(U.copy(), V.copy()), checks.whole_number("checkpoint_every", checkpoint_every, 1)
+        State.start(U if isinstance(U, Blocked) else U.copy(), V.copy()),
+        checks.whole_number("checkpoint_every", checkpoint_every, 1),
     )
     if checkpoint is not None:
-        about = checkpoints.about(settings, ratings, validation, U, V, training.workers.n_blocks)
+        start = U.gather() if isinstance(U, Blocked) else U
+        about = checkpoints.about(settings, ratings, validation, start, V, training.workers.n_blocks)
         kept.place = checkpoints.Place(checkpoint, checkpoint_every, about)
         kept.state = kept.place.load(U, V, limits.iterations) or kept.state
     told = None if callback is None else _told_once(callback)
@@ -201,6 +226,9 @@ class BlockedTraining:
             ratings.n_ratings, settings["reg"], settings["reg_weighting"], settings["biases"]
         )
         self.b = self.terms.weights(ratings.item_counts)
+        if isinstance(ratings, RatingBlocks):
+            self.mean_square = ratings.mean_square
+            return
         with np.errstate(over="ignore"):
             self.mean_square = float(np.mean(np.square(ratings.values, dtype=np.float64)))
 
@@ -219,6 +247,11 @@ class BlockedTraining:
     def _placed(self, ratings):
         if ratings is None:
             return None
+        if isinstance(ratings, RatingBlocks):  # from the files, again where a worker took them with it
+            return [
+                source and self.workers.submit(b, blocked_ratings.both_orders, source)
+                for b, source in enumerate(ratings.sources())
+            ]
         edges = zip(self.workers.edges[:-1], self.workers.edges[1:], strict=True)
         parts = self.workers.scatter([blocks.part(ratings, *users) for users in edges])
         return [

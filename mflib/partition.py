@@ -8,13 +8,12 @@ what a dead worker did is done again by another, with the same bytes.
 import glob
 import json
 import os
-import shutil
-import uuid
 
 import numpy as np
 
 from mflib import blocked_ratings, blocks, checks, joining, labels, parts, readers
 from mflib.blocked_ratings import RatingBlocks
+from mflib.folders import NewFolder
 
 # Files of distinct items that are merged at a time.
 BRANCHES = 8
@@ -103,12 +102,17 @@ def partition(
             raise ValueError("with like= the blocks are those of the training ratings: leave n_blocks out")
     n_blocks = None if n_blocks is None else checks.whole_number("n_blocks", n_blocks, 1)
     tasks, part_names = _tasks(source, names)
-    with _Folder(folder) as made:
-        job = _Job(client, made)
+    with NewFolder(folder) as made:
+        job = _Job(client, made.partial)
         summaries = job.split(tasks, part_names, names, dtype)
         root, bins = job.merge([p for p, summary in enumerate(summaries) if summary is not None])
         cut = blocks.cut(np.concatenate(([0], np.cumsum(bins))), n_blocks) if like is None else like.user_bins
-        return made.complete(job.join(summaries, part_names, root, cut, like, unknown))
+        manifest = job.join(summaries, root, cut, like, unknown)
+        with open(os.path.join(made.partial, blocked_ratings.MANIFEST), "x", encoding="utf-8") as file:
+            json.dump(manifest, file, indent=1)
+        # not what is of parts, nor of writers that were killed
+        made.complete(lambda name: name.startswith(("block-", "users-", "items.", "manifest.")))
+    return blocked_ratings.open_blocks(folder)
 
 
 def _tasks(source, names):
@@ -134,7 +138,17 @@ def _tasks(source, names):
     return [(parts.split_file, path) for path in found], found
 
 
+def _paths(task):
+    """The files that a task of Dask names."""
+    if isinstance(task, str):
+        return [task] if parts.is_parquet(task) else []
+    held = [*getattr(task, "args", ()), getattr(task, "kwargs", None)]
+    held += task.values() if isinstance(task, dict) else task if isinstance(task, list | tuple) else []
+    return [path for one in held for path in _paths(one)]
+
+
 def _files(path):
+    """The files that a path stands for: a file, a folder of such, or a pattern."""
     if os.path.isdir(path):
         names = (name for name in os.listdir(path) if name.endswith((".parquet", ".csv", ".csv.gz")))
         found = [os.path.join(path, name) for name in sorted(names)]
@@ -149,39 +163,11 @@ def _files(path):
     return [path]
 
 
-class _Folder:
-    """A folder that is made under another name beside its own, which it gets when it is complete."""
-
-    def __init__(self, path):
-        self.path = os.path.abspath(os.fspath(path))
-        if os.path.lexists(self.path) and not (os.path.isdir(self.path) and not os.listdir(self.path)):
-            raise FileExistsError(f"{self.path} is there and not empty: give another folder, or delete it")
-        above, name = os.path.split(self.path)
-        self.partial = os.path.join(above, f".{name}.{uuid.uuid4().hex}")
-
-    def __enter__(self):
-        os.makedirs(self.partial)
-        return self
-
-    def __exit__(self, *error):
-        shutil.rmtree(self.partial, ignore_errors=True)
-
-    def complete(self, manifest):
-        """Keep what the manifest knows, write it, and give the folder its name."""
-        with open(os.path.join(self.partial, blocked_ratings.MANIFEST), "x", encoding="utf-8") as file:
-            json.dump(manifest, file, indent=1)
-        for name in os.listdir(self.partial):
-            if not name.startswith(("block-", "users-", blocked_ratings.ITEMS, blocked_ratings.MANIFEST)):
-                os.unlink(os.path.join(self.partial, name))
-        os.rename(self.partial, self.path)
-        return blocked_ratings.open_blocks(self.path)
-
-
 class _Job:
     """The steps of one partition, as tasks of a client."""
 
     def __init__(self, client, folder):
-        self.client, self.folder = client, folder.partial
+        self.client, self.folder = client, folder
 
     def _gathered(self, futures, wrong=None):
         """The results of all; an error cancels the others. `wrong(task, error)` may find better words."""
@@ -214,10 +200,11 @@ class _Job:
             """Say of which part an error is that was raised before a part came to us."""
             if isinstance(error, parts.PartError | parts.FolderError | FileNotFoundError):
                 return
-            for future, name in zip(futures, part_names, strict=True):
+            for future, name, (_, part) in zip(futures, part_names, tasks, strict=True):
                 if future.status == "error":
+                    of = ", ".join(dict.fromkeys(_paths(part.__dask_graph__()[part.key])))
                     raise parts.PartError(
-                        f"{name} cannot be read ({type(error).__name__}: {error})"
+                        f"{name} cannot be read ({type(error).__name__}: {error}){of and f': {of}'}"
                     ) from error
 
         found = [
@@ -253,7 +240,7 @@ class _Job:
             level += 1
         return files[0], parts.read(files[0])[1]["counts"]
 
-    def join(self, summaries, part_names, root, cut, like, unknown):
+    def join(self, summaries, root, cut, like, unknown):
         """Join the blocks from all parts, and write what is of all items; the manifest."""
         there = [number for number, summary in enumerate(summaries) if summary is not None]
         items = root if like is None else os.path.join(like.folder, blocked_ratings.ITEMS)

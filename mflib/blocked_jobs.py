@@ -48,17 +48,16 @@ def random_factors(
     own = [int(one.generate_state(1)[0]) for one in np.random.SeedSequence(seed).spawn(ratings.n_blocks + 1)]
     V = descent.random_factors((1, ratings.shape[1]), n_factors, own[-1], **options)[1]
 
-    def job(workers):
-        rows = np.diff(ratings.edges).tolist()
-        return [
-            workers.submit(b, _random_rows, rows[b], n_factors, own[b], options) for b in range(len(rows))
-        ], workers
+    rows = np.diff(ratings.edges).tolist()
+    # with no wish for a worker: Dask 2026.8 lets a task wait for ever that had one when all workers died
+    futures = [
+        client.submit(_random_rows, *of_block, n_factors, options, pure=False)
+        for of_block in zip(rows, own[:-1], strict=True)
+    ]
+    return Blocked(Workers(client, ratings.edges), futures, (ratings.shape[0], V.shape[1]), V.dtype), V
 
-    futures, workers = carried_out(client, ratings.edges, job)
-    return Blocked(workers, futures, (ratings.shape[0], V.shape[1]), V.dtype), V
 
-
-def _random_rows(n, n_factors, seed, options):
+def _random_rows(n, seed, n_factors, options):
     return descent.random_factors((n, 1), n_factors, seed, **options)[0]
 
 
@@ -98,7 +97,7 @@ def evaluate(ratings, U, V, *, client):
 
 def _errors(source, U, V):
     """Σ Δ² and Σ |Δ| of one block."""
-    residual = sparse.residual(blocked_ratings.read(*source), *_aligned(U, V)).astype(np.float64)
+    residual = sparse.residual(blocked_ratings.read(source), *_aligned(U, V)).astype(np.float64)
     return float(np.sum(np.square(residual))), float(np.sum(np.abs(residual)))
 
 
@@ -147,15 +146,15 @@ def _write(source, U, V, folder):
     import pyarrow as pa
     from pyarrow import parquet
 
-    ratings, (where, block, *_) = blocked_ratings.read(*source), source
+    ratings, where = blocked_ratings.read(source), source.folder
     predictions = sparse.predict_pairs(*_aligned(U, V), ratings.users, ratings.items)
     items = labels.of_arrays("items", parts.read(os.path.join(where, blocked_ratings.ITEMS))[1])
     table = {
-        "user": blocked_ratings.users(where, block).take(pa.array(ratings.users)),
+        "user": blocked_ratings.users(where, source.block).take(pa.array(ratings.users)),
         "item": items.take(pa.array(ratings.items)),
         "prediction": pa.array(predictions),
     }
-    name = f"part-{block:05d}.parquet"
+    name = f"part-{source.block:05d}.parquet"
     temporary = os.path.join(folder, f".mflib-{uuid.uuid4().hex}")
     try:
         parquet.write_table(pa.table(table), temporary)
@@ -222,12 +221,8 @@ def check_start(ratings, U, V, biases, validation, n_blocks):
     if n_blocks is not None:
         raise ValueError("these ratings are in blocks already: leave n_blocks out, or partition them anew")
     check_factors(ratings, U, V)
-    parts_of_U = (
-        U.workers.client.gather(U.workers.each(descent.faults, U, -1))
-        if isinstance(U, Blocked)
-        else [descent.faults(U, -1)]
-    )
-    of_U = sum(one[0] for one in parts_of_U), any(one[1] for one in parts_of_U)
+    found = _faults(U) if isinstance(U, Blocked) else [descent.faults(U, -1)]
+    of_U = sum(not_finite for not_finite, _ in found), any(no_ones for _, no_ones in found)
     descent.check_entries(of_U, descent.faults(V, -2), biases)
     if validation is not None:
         check_blocks("validation", validation)
@@ -236,3 +231,14 @@ def check_start(ratings, U, V, biases, validation, n_blocks):
                 "validation must have the users, items and blocks of the training ratings: "
                 "make it with cluster.partition(..., like=ratings)"
             )
+
+
+def _faults(U):
+    """`descent.faults` of each block."""
+    client = U.workers.client
+    try:
+        return client.gather([client.submit(descent.faults, rows, -1) for rows in U.futures])
+    except CancelledError:
+        raise ConnectionError(
+            "blocks of U are gone with their worker: begin from cluster.random_factors, or from an array"
+        ) from None

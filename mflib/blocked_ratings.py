@@ -6,6 +6,7 @@ A block is a file of `Ratings.save`; the labels of its users, and those of all i
 import hashlib
 import json
 import os
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,6 +20,16 @@ ITEMS = "items.npz"
 
 class BlocksError(ValueError):
     """A file of the blocks is damaged, missing, or of other ratings."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a task finds a block, and what is to be there: no tuple, which Dask would send in pieces."""
+
+    folder: str
+    block: int
+    shape: tuple
+    n_ratings: int
 
 
 class RatingBlocks:
@@ -84,9 +95,9 @@ class RatingBlocks:
         return self._manifest["bins"]
 
     def sources(self):
-        """What `read` needs for each block: plain, for a task; None where a block has no rating."""
+        """The `Source` of each block, for a task; None where it has no rating."""
         return [
-            (self.folder, b, (block["n_users"], self.shape[1]), block["n_ratings"])
+            Source(self.folder, b, (block["n_users"], self.shape[1]), block["n_ratings"])
             if block["n_ratings"]
             else None
             for b, block in enumerate(self._manifest["blocks"])
@@ -100,7 +111,7 @@ class RatingBlocks:
         ValueError
             Where a file is missing or damaged.
         """
-        found = [source and read(*source) for source in self.sources()]
+        found = [source and read(source) for source in self.sources()]
         empty = [np.zeros(n, np.int64) for n in np.diff(self.edges)]
         counts = [none if one is None else one.user_counts for one, none in zip(found, empty, strict=True)]
         found = [one for one in found if one is not None]
@@ -169,7 +180,7 @@ def open_blocks(folder):
     return opened
 
 
-def read(folder, block, shape, n_ratings):
+def read(source):
     """The `Ratings` of one block, verified, without labels.
 
     Raises
@@ -177,10 +188,10 @@ def read(folder, block, shape, n_ratings):
     BlocksError
         Where its file is missing, damaged, or another one.
     """
-    path = parts.file_of(folder, "block", block)
+    path = parts.file_of(source.folder, "block", source.block)
     try:
         found = Ratings.load(path, verify=True)
-        if (found.shape, found.n_ratings) != (tuple(shape), n_ratings):
+        if (found.shape, found.n_ratings) != (source.shape, source.n_ratings):
             raise ValueError(f"{path} is of other blocks: {found}")
     except (OSError, ValueError) as error:
         raise _unreadable(error) from None
@@ -210,7 +221,7 @@ def _unreadable(error):
 
 def both_orders(source):
     """The six arrays of a block (`blocks.both_orders`) from its file, in memory."""
-    found = read(*source)
+    found = read(source)
     order = (
         found.user_starts,
         found.items,

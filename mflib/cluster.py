@@ -247,10 +247,10 @@ class BlockedTraining:
     def _placed(self, ratings):
         if ratings is None:
             return None
-        if isinstance(ratings, RatingBlocks):  # from the files, again where a worker took them with it
+        if isinstance(ratings, RatingBlocks):  # what is sent is where to read them
             return [
                 source and self.workers.submit(b, blocked_ratings.both_orders, source)
-                for b, source in enumerate(ratings.sources())
+                for b, source in enumerate(self.workers.scatter(ratings.sources()))
             ]
         edges = zip(self.workers.edges[:-1], self.workers.edges[1:], strict=True)
         parts = self.workers.scatter([blocks.part(ratings, *users) for users in edges])

@@ -166,17 +166,21 @@ def open_blocks(folder):
         if counts.sum() != opened.n_ratings:
             raise ValueError(f"{ITEMS} counts other ratings")
         gone = [
-            name for b, source in enumerate(opened.sources())
-            for name in (["users"] if source is None else ["users", "block"])
-            if not os.path.isfile(parts.file_of(folder, name, b))
-        ]  # fmt: skip
+            (kind, b)
+            for b, source in enumerate(opened.sources())
+            for kind in (["users"] if source is None else ["users", "block"])
+            if not os.path.isfile(parts.file_of(folder, kind, b))
+        ]
     except Exception as error:
         raise BlocksError(
             f"{folder} holds no blocks of ratings, or they are damaged ({type(error).__name__}: {error}): "
             "make them anew with cluster.partition"
         ) from error
     if gone:
-        raise BlocksError(f"{folder} lacks {len(gone)} files")
+        raise BlocksError(
+            f"{folder} lacks {parts.file_of('', *gone[0])}, and {len(gone) - 1} other files: "
+            "make the blocks anew with cluster.partition"
+        )
     return opened
 
 

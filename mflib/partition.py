@@ -142,7 +142,7 @@ def _paths(task):
     """The files that a task of Dask names."""
     if isinstance(task, str):
         return [task] if parts.is_parquet(task) else []
-    held = [*getattr(task, "args", ()), getattr(task, "kwargs", None)]
+    held = [*getattr(task, "args", ()), *getattr(task, "kwargs", {}).values()]
     held += task.values() if isinstance(task, dict) else task if isinstance(task, list | tuple) else []
     return [path for one in held for path in _paths(one)]
 

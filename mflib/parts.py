@@ -158,7 +158,7 @@ def _of_file(path, names):
     where = lambda row: f"{path}, row {row}"  # noqa: E731
     path = readers.existing_file(path, "of Parquet")
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
             table = file.read(names.among(file.schema_arrow.names, path))
     except (OSError, pa.ArrowException) as error:
         raise PartError(

@@ -121,7 +121,6 @@ def test_the_bits_depend_on_the_ratings_alone(local, train, held_out, tmp_path):
         rows.iloc[part].to_csv(tmp_path / f"{p}.csv", index=False)
     rows[:0].to_parquet(tmp_path / "parts" / "none.parquet")
     categories = rows.astype({"movieId": "category", "userId": "int32"})[::-1]
-    scale(local, 3)
     sources = {
         "folder of Parquet": tmp_path / "parts",
         "pattern of CSV": str(tmp_path / "?.csv"),
@@ -377,7 +376,7 @@ def parquet(tmp_path):
     (tmp_path / "parts").mkdir()
     paths = [tmp_path / "parts" / f"{p}.parquet" for p in range(3)]
     for p, path in enumerate(paths):
-        table()[p::3].to_parquet(path, index=False)
+        table()[p::3].to_parquet(path, index=False, write_page_checksum=True)
     return paths
 
 
@@ -394,7 +393,7 @@ def test_a_bad_file_is_named(local, parquet, tmp_path):
     refused(rf"{bad} is no Parquet file, or is cut short")
     refused(rf"part 1 of the frame cannot be read .*: {bad}$", by_dask)
     bad.write_bytes(good[: len(good) // 3] + bytes(64) + good[len(good) // 3 + 64 :])
-    refused(rf"{bad} is no Parquet file, or is cut short or damaged|{bad}")
+    refused(rf"{bad} is no Parquet file, or is cut short or damaged .*(CRC|checksum)")
     bad.unlink()
     refused(rf"{bad} does not exist")
     refused(rf"{bad}", by_dask)
@@ -516,6 +515,27 @@ def test_a_worker_that_cannot_write_says_so(local, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="the folder must be one that this process and all workers see"):
         cluster.partition(frame(table()), tmp_path / "blocks", client=local)
     assert makedirs is not os.makedirs
+
+
+def test_the_example_of_the_page_runs(local, tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    section = page.split("## Ratings that are in no one place")[1].split("\n## ")[0]
+    code = section.split("```python")[1].split("```")[0]
+    assert "tcp://127.0.0.1:8786" in code
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "blocks").mkdir()
+    ratings = datasets.planted(200, 150, 9000, n_factors=2, noise=0.5, seed=0).ratings
+    rows = pd.DataFrame({"userId": ratings.users, "movieId": ratings.items, "rating": ratings.values + 3})
+    frame(rows, 3).to_parquet(tmp_path / "ratings")
+    names = {}
+    exec(code.replace("tcp://127.0.0.1:8786", local.scheduler.address), names)
+    names["client"].close()
+    assert names["result"].history["validation_rmse"][-1] < names["result"].history["validation_rmse"][0]
+    assert f"'n_ratings': {names['validation'].n_ratings}" in capsys.readouterr().out
+    predictions = dd.read_parquet(tmp_path / "predictions")
+    assert len(predictions) == names["validation"].n_ratings
+    for name in ("train", "validation"):
+        assert cluster.open_blocks(f"blocks/{name}").digest == names[name].digest
 
 
 @pytest.mark.parametrize("kind", ["int64", "str"])

@@ -8,6 +8,8 @@ what a dead worker did is done again by another, with the same bytes.
 import glob
 import json
 import os
+from concurrent.futures import CancelledError
+from contextlib import suppress
 
 import numpy as np
 
@@ -74,7 +76,7 @@ def partition(
         or of another kind than in other parts, a (user, item) pair comes twice, be it in two parts, or there
         is no rating at all. The message names the part and the row, or the labels.
     OSError
-        Where a file of the folder cannot be written, or workers do not see it.
+        Where a file of the folder cannot be written, or workers do not see it, or the scheduler is gone.
     MemoryError
         Where workers die again and again.
 
@@ -180,12 +182,15 @@ class _Job:
                 f"workers die at a part or a block ({error}): give smaller parts, more blocks, or workers "
                 "with more memory"
             ) from None
+        except CancelledError as error:  # no worker takes anything with it
+            raise ConnectionError("the scheduler is gone, or ended the tasks: partition anew") from error
         except Exception as error:
             if wrong is not None:
                 wrong(futures, error)
             raise
         finally:
-            self.client.cancel(futures)
+            with suppress(Exception):  # of a scheduler that is gone
+                self.client.cancel(futures)
 
     def _map(self, function, *columns):
         """The results of a function for each row of columns."""
@@ -232,13 +237,18 @@ class _Job:
     def merge(self, numbers):
         """Merge the distinct items of all parts; their file, and the number of ratings of each bin."""
         files = [parts.file_of(self.folder, "part", number) for number in numbers]
+        root = self._tree(joining.merge, files, "merged")
+        return root, parts.read(root)[1]["counts"]
+
+    def _tree(self, function, files, kind):
+        """The file that is left when function(files, target) has made one of some, and so on."""
         level = 0
         while len(files) > 1 or level == 0:
             groups = [files[place : place + BRANCHES] for place in range(0, len(files), BRANCHES)]
-            files = [parts.file_of(self.folder, f"merged-{level}", g) for g in range(len(groups))]
-            self._map(joining.merge, groups, files)
+            files = [parts.file_of(self.folder, f"{kind}-{level}", g) for g in range(len(groups))]
+            self._map(function, groups, files)
             level += 1
-        return files[0], parts.read(files[0])[1]["counts"]
+        return files[0]
 
     def join(self, summaries, root, cut, like, unknown):
         """Join the blocks from all parts, and write what is of all items; the manifest."""
@@ -271,12 +281,6 @@ class _Job:
     def _count_items(self, items, numbers):
         """Write the labels of items and their numbers of ratings; their digest."""
         files = [parts.file_of(self.folder, "block", number) for number in numbers]
-        level = 0
-        while len(files) > 1 or level == 0:
-            groups = [files[place : place + BRANCHES] for place in range(0, len(files), BRANCHES)]
-            files = [parts.file_of(self.folder, f"counted-{level}", g) for g in range(len(groups))]
-            self._map(joining.count_items, groups, files)
-            level += 1
-        counts = np.array(parts.read(files[0])[1]["counts"])
+        counts = np.array(parts.read(self._tree(joining.count_items, files, "counted"))[1]["counts"])
         labels_of_items = labels.of_arrays("items", parts.read(items)[1])
         return joining.write_items(os.path.join(self.folder, blocked_ratings.ITEMS), labels_of_items, counts)

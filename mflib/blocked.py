@@ -116,7 +116,9 @@ class Workers:
         return list(found.items())
 
     def scattered(self, U):
-        """Send an array with a row for each user."""
+        """Send an array with a row for each user; one in blocks is there."""
+        if isinstance(U, Blocked):
+            return self.like(U, U.futures)
         parts = [U[first:after] for first, after in zip(self.edges[:-1], self.edges[1:], strict=True)]
         return Blocked(self, self.scatter(parts), U.shape, U.dtype)
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mflib import arrays, normal, sorting, sparse, training
+from mflib.columns import index_dtype
 from mflib.objective import REG_WEIGHTINGS, add_penalty, free_columns, weighted_products
 from mflib.ratings import Ratings
 
@@ -76,11 +77,10 @@ def part(ratings, first, after):
     return (starts - starts[0], items, ratings.values[place]) if len(items) else None
 
 
-def sizes(ratings, edges):
-    """Bytes of the ratings of each block on its worker, in both orders."""
-    per_rating = 2 * (ratings.items.itemsize + ratings.values.itemsize)
-    counts = np.diff(ratings.user_starts[edges])
-    return (per_rating * counts + 8 * (np.diff(edges) + ratings.shape[1] + 2)).tolist()
+def sizes(counts, edges, n_items, dtype):
+    """Bytes of the ratings of each block on its worker, in both orders, from their numbers."""
+    per_rating = 2 * (index_dtype(n_items).itemsize + np.dtype(dtype).itemsize)
+    return (per_rating * np.asarray(counts) + 8 * (np.diff(edges) + n_items + 2)).tolist()
 
 
 def both_orders(by_user, n_items):

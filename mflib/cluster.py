@@ -17,9 +17,22 @@ try:
     from mflib import recovery
 except ImportError:
     raise ImportError("mflib.cluster needs Dask: pip install 'mflib[cluster]'") from None
+from mflib import blocked_jobs, blocked_ratings
 from mflib.blocked import Blocked, Workers
+from mflib.blocked_jobs import evaluate, predict, random_factors
+from mflib.blocked_ratings import RatingBlocks, open_blocks
+from mflib.partition import partition
 
-__all__ = ["Blocked", "descend"]
+__all__ = [
+    "Blocked",
+    "RatingBlocks",
+    "descend",
+    "evaluate",
+    "open_blocks",
+    "partition",
+    "predict",
+    "random_factors",
+]
 
 # Bytes of the normal equations of items that a block works out at a time.
 EQUATIONS = 1 << 26
@@ -52,15 +65,21 @@ def descend(
 
     Parameters
     ----------
-    ratings, U, V, rule, learning_rate, iterations, momentum, reg, reg_weighting, biases, scaling
+    ratings : Ratings or RatingBlocks
+        In this process, or in blocks that workers read (`cluster.partition`).
+    U : ndarray or Blocked, shape (n_users, k)
+        A `Blocked`, as of `cluster.random_factors`, for RatingBlocks alone.
+    V, rule, learning_rate, iterations, momentum, reg, reg_weighting, biases, scaling
         As for `mflib.descend`.
     validation, patience, progress
-        As for `mflib.descend`; the validation ratings lie in blocks of the same users.
+        As for `mflib.descend`; the validation ratings lie in blocks of the same users: RatingBlocks are
+        partitioned `like` the training ones.
     client : distributed.Client
         Connected to the cluster.
     n_blocks : int, optional
         Into how many blocks of users the ratings are cut, about equal in ratings; fewer where users are too
         few. The bits depend on it. By default one for each four million ratings, whatever the workers.
+        RatingBlocks are cut already.
     gather : bool
         Whether the U of the result is an array here; else it is a `Blocked`, and stays on the workers.
     callback : callable, optional
@@ -109,14 +128,20 @@ def descend(
     recovery.check_client(client)
     settings = descent.checked_settings(rule, learning_rate, momentum, reg, reg_weighting, biases, scaling)
     limits = descent.checked_limits(iterations, patience, validation)
-    descent.check_start(ratings, U, V, biases, validation)
-    n_blocks = None if n_blocks is None else checks.whole_number("n_blocks", n_blocks, 1)
-    edges = blocks.cut(ratings.user_starts, n_blocks)
+    if isinstance(ratings, RatingBlocks):
+        blocked_jobs.check_start(ratings, U, V, biases, validation, n_blocks)
+        edges = ratings.edges
+    else:
+        descent.check_start(ratings, U, V, biases, validation)
+        n_blocks = None if n_blocks is None else checks.whole_number("n_blocks", n_blocks, 1)
+        edges = blocks.cut(ratings.user_starts, n_blocks)
     training = BlockedTraining(Workers(client, edges), ratings, validation, settings)
     checkpoint_every = checks.whole_number("checkpoint_every", checkpoint_every, 1)
-    kept = recovery.Kept(State.start(U.copy(), V.copy()), checkpoint_every, training.workers)
+    start = State.start(U if isinstance(U, Blocked) else U.copy(), V.copy())
+    kept = recovery.Kept(start, checkpoint_every, training.workers)
     if checkpoint is not None:
-        about = checkpoints.about(settings, ratings, validation, U, V, training.workers.n_blocks)
+        gathered = U.gather() if isinstance(U, Blocked) else U
+        about = checkpoints.about(settings, ratings, validation, gathered, V, training.workers.n_blocks)
         kept.place = checkpoints.Place(checkpoint, checkpoint_every, about)
         kept.state = kept.place.load(U, V, limits.iterations) or kept.state
     told = None if callback is None else recovery.told_once(callback)
@@ -168,13 +193,17 @@ class BlockedTraining:
     def __init__(self, workers, ratings, validation, settings):
         self.workers, self.ratings, self.validation = workers, ratings, validation
         self.train = None
-        self.room = recovery.Room(workers, blocks.sizes(ratings, workers.edges))
         self.terms = blocks.Terms(
             ratings.n_ratings, settings["reg"], settings["reg_weighting"], settings["biases"]
         )
         self.b = self.terms.weights(ratings.item_counts)
-        with np.errstate(over="ignore"):
-            self.mean_square = float(np.mean(np.square(ratings.values, dtype=np.float64)))
+        if isinstance(ratings, RatingBlocks):
+            counts, dtype, self.mean_square = ratings.block_counts, ratings.dtype, ratings.mean_square
+        else:
+            counts, dtype = np.diff(ratings.user_starts[workers.edges]), ratings.values.dtype
+            with np.errstate(over="ignore"):
+                self.mean_square = float(np.mean(np.square(ratings.values, dtype=np.float64)))
+        self.room = recovery.Room(workers, blocks.sizes(counts, workers.edges, ratings.shape[1], dtype))
 
     def settle(self):
         """Give blocks homes among the workers that there are, and send the ratings there."""
@@ -194,6 +223,8 @@ class BlockedTraining:
     def _placed(self, ratings):
         if ratings is None:
             return None
+        if isinstance(ratings, RatingBlocks):  # what is sent is where to read them
+            return self.workers.each(blocked_ratings.both_orders, self.workers.scatter(ratings.sources()))
         edges = zip(self.workers.edges[:-1], self.workers.edges[1:], strict=True)
         parts = self.workers.scatter([blocks.part(ratings, *users) for users in edges])
         return self.workers.each(blocks.both_orders, parts, ratings.shape[1])

@@ -316,18 +316,26 @@ def check_start(ratings, U, V, biases, validation):
     """The start must fit the ratings and be finite: NaN in, NaN out otherwise."""
     checks.ratings("ratings", ratings)
     checks.float_factors(U, V, ratings.shape)
-    for name, W in (("U", U), ("V", V)):
-        if not np.all(np.isfinite(W)):
-            raise ValueError(
-                f"{name} must be finite to start from, got {int(np.sum(~np.isfinite(W)))} other entries"
-            )
-    if biases and not (U.shape[1] > 1 and np.all(U[:, -1] == 1) and np.all(V[:, -2] == 1)):
+    check_entries(faults(U, -1), faults(V, -2), biases)
+    if validation is not None:
+        checks.same_shape("validation", validation, ratings)
+
+
+def faults(W, column):
+    """How many entries are not finite, and whether a column is not all ones."""
+    return int(np.sum(~np.isfinite(W))), W.shape[1] < -column or not np.all(W[:, column] == 1)
+
+
+def check_entries(of_U, of_V, biases):
+    """Refuse a start with such `faults`."""
+    for name, (not_finite, _) in (("U", of_U), ("V", of_V)):
+        if not_finite:
+            raise ValueError(f"{name} must be finite to start from, got {not_finite} other entries")
+    if biases and (of_U[1] or of_V[1]):
         raise ValueError(
             "with biases the last column of U and the last but one of V must be all 1 (E18): "
             "start from random_factors(..., biases=True)"
         )
-    if validation is not None:
-        checks.same_shape("validation", validation, ratings)
 
 
 class _Watch:

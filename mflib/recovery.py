@@ -88,8 +88,9 @@ class Kept:
 
     def interrupted(self):
         """What a Ctrl-C leaves while nothing is on the workers: this state."""
-        factors = (self.state.U, self.state.V) if self.state.best is None else self.state.best
-        return Descent(*factors, np.array(list(self.state.rows), dtype=HISTORY), "interrupted")
+        U, V = (self.state.U, self.state.V) if self.state.best is None else self.state.best
+        U = U.gather() if isinstance(U, Blocked) else U
+        return Descent(U, V, np.array(list(self.state.rows), dtype=HISTORY), "interrupted")
 
     def where(self):
         """Where the work is that has been done."""

@@ -1,0 +1,244 @@
+"""What workers do with ratings in blocks beside the descent: a start, errors, predictions."""
+
+import os
+import time
+import uuid
+from concurrent.futures import CancelledError
+
+import numpy as np
+from distributed import KilledWorker
+
+from mflib import blocked_ratings, checks, descent, labels, parts, sparse
+from mflib.blocked import Blocked, Workers
+from mflib.blocked_ratings import RatingBlocks
+from mflib.blocks import _aligned
+from mflib.folders import NewFolder
+
+# How often a job begins again where workers took arrays with them, and seconds to wait for one to come.
+LOSSES = 10
+PATIENCE = 60
+
+
+def random_factors(
+    ratings, n_factors, seed=0, scale=0.1, mean=0.0, biases=False, dtype=np.float64, *, client
+):
+    """Random factors to start from, as `mflib.random_factors`, with U made in blocks by the workers.
+
+    Parameters
+    ----------
+    ratings : RatingBlocks
+    n_factors, seed, scale, mean, biases, dtype
+        As for `mflib.random_factors`. Each block has a seed of its own, whoever makes it: the numbers depend
+        on the blocks, not on the workers.
+    client : distributed.Client
+
+    Returns
+    -------
+    U : Blocked, shape (n_users, k), or (n_users, k + 2) with biases
+    V : ndarray, shape (n_items, k), or (n_items, k + 2)
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where an argument is out of its range.
+    """
+    check_blocks("ratings", ratings)
+    seed = checks.whole_number("seed", seed, 0)
+    options = {"scale": scale, "mean": mean, "biases": biases, "dtype": dtype}
+    own = [int(one.generate_state(1)[0]) for one in np.random.SeedSequence(seed).spawn(ratings.n_blocks + 1)]
+    V = descent.random_factors((1, ratings.shape[1]), n_factors, own[-1], **options)[1]
+
+    rows = np.diff(ratings.edges).tolist()
+    # with no wish for a worker: Dask 2026.8 lets a task wait for ever that had one when all workers died
+    futures = [
+        client.submit(_random_rows, *of_block, n_factors, options, pure=False)
+        for of_block in zip(rows, own[:-1], strict=True)
+    ]
+    return Blocked(Workers(client, ratings.edges), futures, (ratings.shape[0], V.shape[1]), V.dtype), V
+
+
+def _random_rows(n, seed, n_factors, options):
+    return descent.random_factors((n, 1), n_factors, seed, **options)[0]
+
+
+def evaluate(ratings, U, V, *, client):
+    """Errors of the predictions u_i · v_j (E01) on ratings in blocks, by tasks on workers.
+
+    Parameters
+    ----------
+    ratings : RatingBlocks
+    U : ndarray or Blocked, shape (n_users, k)
+    V : ndarray of the dtype of U, shape (n_items, k)
+    client : distributed.Client
+
+    Returns
+    -------
+    dict
+        "rmse" and "mae" in rating points (`metrics`), "n_ratings". The same bits for any number of workers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where U and V do not fit the ratings, or a block is missing or damaged.
+    ConnectionError
+        Where workers are lost again and again.
+    MemoryError
+        Where workers die at a block.
+    """
+    check_factors(ratings, U, V)
+
+    def job(workers):
+        return workers.total(_each(workers, _errors, ratings, U, V))
+
+    squares, absolutes = carried_out(client, ratings.edges, job)
+    N = ratings.n_ratings
+    return {"rmse": float(np.sqrt(squares / N)), "mae": float(absolutes / N), "n_ratings": N}
+
+
+def _errors(source, U, V):
+    """Σ Δ² and Σ |Δ| of one block."""
+    residual = sparse.residual(blocked_ratings.read(source), *_aligned(U, V)).astype(np.float64)
+    return float(np.sum(np.square(residual))), float(np.sum(np.abs(residual)))
+
+
+def predict(ratings, U, V, folder, *, client):
+    """Predictions u_i · v_j (E01) for the pairs of ratings in blocks, written by workers as Parquet.
+
+    Parameters
+    ----------
+    ratings : RatingBlocks
+    U : ndarray or Blocked, shape (n_users, k)
+    V : ndarray of the dtype of U, shape (n_items, k)
+    folder : str or path
+        To be made, where this process and all workers see it: a file for each block, with the columns user,
+        item (labels) and prediction, in rating points. It gets its name when it is complete.
+    client : distributed.Client
+
+    Returns
+    -------
+    list of str
+        The files, which `dask.dataframe.read_parquet` reads; the same bytes for any number of workers.
+
+    Raises
+    ------
+    FileExistsError
+        Where the folder is there and not empty.
+    OSError
+        Where a file cannot be written.
+    TypeError, ValueError, ConnectionError, MemoryError
+        As by `evaluate`.
+    """
+    check_factors(ratings, U, V)
+    with NewFolder(folder) as made:
+
+        def job(workers):
+            return client.gather(
+                [one for one in _each(workers, _write, ratings, U, V, made.partial) if one is not None]
+            )
+
+        names = carried_out(client, ratings.edges, job)
+        made.complete(names.__contains__)
+    return [os.path.join(made.path, name) for name in names]
+
+
+def _write(source, U, V, folder):
+    """Predict the pairs of one block; the name of the file."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    ratings, where = blocked_ratings.read(source), source.folder
+    predictions = sparse.predict_pairs(*_aligned(U, V), ratings.users, ratings.items)
+    items = labels.of_arrays("items", parts.read(os.path.join(where, blocked_ratings.ITEMS))[1])
+    table = {
+        "user": blocked_ratings.users(where, source.block).take(pa.array(ratings.users)),
+        "item": items.take(pa.array(ratings.items)),
+        "prediction": pa.array(predictions),
+    }
+    name = f"part-{source.block:05d}.parquet"
+    temporary = os.path.join(folder, f".mflib-{uuid.uuid4().hex}")
+    try:
+        parquet.write_table(pa.table(table), temporary)
+        os.replace(temporary, os.path.join(folder, name))
+    except OSError as error:
+        raise parts.FolderError(
+            f"{temporary} cannot be written ({error}): all workers must see this folder, and have room"
+        ) from None
+    return name
+
+
+def _each(workers, function, ratings, U, V, *more):
+    """A task for each block of its source, its rows of U, and V; None where a block has no rating."""
+    V = workers.client.scatter(V, hash=False)
+    return [
+        None if source is None else workers.submit(b, function, source, own, V, *more)
+        for b, (source, own) in enumerate(zip(ratings.sources(), workers.scattered(U).futures, strict=True))
+    ]
+
+
+def carried_out(client, edges, job):
+    """job(workers), again where workers took with them what it needs."""
+    for _ in range(LOSSES):
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+            workers = Workers(client, edges)
+            workers.settle()
+            return job(workers)
+        except TimeoutError:
+            raise ConnectionError(f"no worker has come within {PATIENCE} s") from None
+        except KilledWorker as error:
+            raise MemoryError(f"workers die at a block ({error}): partition the ratings into more") from None
+        except CancelledError as error:
+            lost = error
+            time.sleep(0.2)  # until the scheduler has noticed all that are gone
+    raise ConnectionError(f"workers, or the blocks of U, were lost {LOSSES} times") from lost
+
+
+def check_blocks(name, value):
+    """Check that `value` is RatingBlocks."""
+    if not isinstance(value, RatingBlocks):
+        raise TypeError(
+            f"{name} must be RatingBlocks, got {type(value).__name__}: "
+            "make them with cluster.partition, or open them with cluster.open_blocks"
+        )
+
+
+def check_factors(ratings, U, V):
+    """Check that U, an array or `Blocked`, and V fit ratings in blocks."""
+    check_blocks("ratings", ratings)
+    if not isinstance(U, Blocked):
+        checks.float_factors(U, V, ratings.shape)
+        return
+    if U.workers.edges != ratings.edges:
+        raise ValueError(
+            f"U is in blocks of other users: {len(U)} in {U.workers.n_blocks} blocks, the ratings are of "
+            f"{ratings.shape[0]} in {ratings.n_blocks}. Use cluster.random_factors, or an array"
+        )
+    checks.float_factors(np.broadcast_to(np.zeros((), U.dtype), U.shape), V, ratings.shape)
+
+
+def check_start(ratings, U, V, biases, validation, n_blocks):
+    """Check where a descent on ratings in blocks is to begin, as `descent.check_start`."""
+    if n_blocks is not None:
+        raise ValueError("these ratings are in blocks already: leave n_blocks out, or partition them anew")
+    check_factors(ratings, U, V)
+    found = _faults(U) if isinstance(U, Blocked) else [descent.faults(U, -1)]
+    of_U = sum(not_finite for not_finite, _ in found), any(no_ones for _, no_ones in found)
+    descent.check_entries(of_U, descent.faults(V, -2), biases)
+    if validation is not None:
+        check_blocks("validation", validation)
+        if validation.like != ratings.digest:
+            raise ValueError(
+                "validation must have the users, items and blocks of the training ratings: "
+                "make it with cluster.partition(..., like=ratings)"
+            )
+
+
+def _faults(U):
+    """`descent.faults` of each block."""
+    client = U.workers.client
+    try:
+        return client.gather([client.submit(descent.faults, rows, -1) for rows in U.futures])
+    except CancelledError:
+        raise ConnectionError(
+            "blocks of U are gone with their worker: begin from cluster.random_factors, or from an array"
+        ) from None

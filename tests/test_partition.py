@@ -480,17 +480,17 @@ def test_a_folder_of_no_blocks_is_refused(train, tmp_path):
 
 
 def test_a_damaged_block_is_named_by_whatever_reads_it(local, train, tmp_path):
-    copy = shutil.copytree(train.folder, tmp_path / "copy")
-    ratings = cluster.open_blocks(copy)
+    ratings = cluster.partition(frame(table()), tmp_path / "blocks", client=local, n_blocks=1)
     U, V = cluster.random_factors(ratings, 2, client=local)
-    path = copy / "block-00001.npz"
+    path = tmp_path / "blocks" / "block-00000.npz"
     content = bytearray(path.read_bytes())
-    place = content.find(ratings.gather().values[-1:].tobytes())
-    content[max(place, 0) + 2000] ^= 1
+    place = content.find(Ratings.load(path).values[:9].tobytes())
+    assert place > 0
+    content[place] ^= 1  # a rating that is another, and no less finite
     faults = {
         "one bit": bytes(content),
         "cut short": bytes(content[:-500]),
-        "of another": (copy / "block-00002.npz").read_bytes(),
+        "of another": (Path(train.folder) / "block-00002.npz").read_bytes(),
     }
     jobs = {
         "descend": lambda: cluster.descend(ratings, U, V, client=local, iterations=1),
@@ -506,7 +506,7 @@ def test_a_damaged_block_is_named_by_whatever_reads_it(local, train, tmp_path):
     path.unlink()
     with pytest.raises(ValueError, match=rf"a block of ratings cannot be read: {path} does not exist"):
         jobs["descend"]()
-    assert os.listdir(tmp_path) == ["copy"]
+    assert os.listdir(tmp_path) == ["blocks"]
 
 
 def test_a_worker_that_cannot_write_says_so(local, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Small Dask clusters of real processes, and a descent on them."""
 
 import contextlib
+import time
 
 import dask
 import numpy as np
@@ -25,19 +26,21 @@ BLOCKS = 5
 def local(config=(), **options):
     """A client of a scheduler and one worker; `scale` starts more. Nothing listens beyond loopback."""
     options = {"n_workers": 1, "threads_per_worker": 1, "processes": True, "host": "127.0.0.1"} | options
-    with (
-        dask.config.set(local_cluster.CONFIG | dict(config)),
-        LocalCluster(dashboard_address=None, **options) as started,
-        Client(started) as client,
-    ):
-        yield client
+    with dask.config.set(local_cluster.CONFIG | dict(config)):
+        started = LocalCluster(dashboard_address=None, **options)
+        try:
+            with Client(started) as client:
+                yield client
+        finally:
+            with contextlib.suppress(KeyError):  # Dask's own, where a worker leaves while it closes
+                started.close()
 
 
 def scale(client, n):
     client.cluster.scale(n)
     client.wait_for_workers(n)
     while len(client.scheduler_info(n_workers=-1)["workers"]) != n:
-        pass
+        time.sleep(0.01)
 
 
 def problem(dtype=np.float64):

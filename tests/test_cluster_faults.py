@@ -36,6 +36,8 @@ PHASES = {
     "item_step": ("alternating", 2),
     "loss_and_penalty": ("alternating", 4),
 }
+# the others take as long, and are of `make soak`
+SHORT = "evaluate", "user_step"
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,10 @@ def kill(client, which=0):
     os.kill(sorted(client.run(os.getpid).values())[which], signal.SIGKILL)
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(
+    "phase",
+    [phase if phase in SHORT else pytest.param(phase, marks=pytest.mark.soak) for phase in PHASES],
+)
 def test_a_worker_killed_in_this_phase_changes_no_bit(local, undisturbed, tmp_path, phase):
     name, call = PHASES[phase]
     marker, expected = tmp_path / "killed", undisturbed(name)
@@ -111,7 +116,10 @@ def test_a_worker_killed_in_this_phase_changes_no_bit(local, undisturbed, tmp_pa
     assert_same_bits(found, expected)
 
 
-@pytest.mark.parametrize("where", ["first sending", "fetching the state", "recovery"])
+@pytest.mark.parametrize(
+    "where",
+    ["recovery", *(pytest.param(w, marks=pytest.mark.soak) for w in ("first sending", "fetching the state"))],
+)
 def test_a_worker_killed_while_arrays_travel_changes_no_bit(local, undisturbed, monkeypatch, tmp_path, where):
     """During a recovery: the second worker, while blocks are sent again because the first was killed."""
     expected, calls = undisturbed("conjugate"), []

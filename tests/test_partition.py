@@ -14,33 +14,21 @@ import pytest
 
 pytest.importorskip("distributed")
 
+import clusters
 import dask
 import dask.dataframe as dd
-from distributed import Client, LocalCluster
+from clusters import scale
 
-from mflib import Ratings, blocks, cluster, datasets, descend, labels, local_cluster, metrics
+from mflib import Ratings, blocks, cluster, datasets, descend, labels, metrics
 
 N_BLOCKS = 4
 
 
 @pytest.fixture(scope="module")
 def local():
-    """A scheduler and two workers; nothing listens beyond loopback."""
-    with (
-        dask.config.set(local_cluster.CONFIG),
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
-        ) as started,
-        Client(started) as client,
-    ):
+    """A scheduler and two workers."""
+    with clusters.local(n_workers=2) as client:
         yield client
-
-
-def scale(client, n):
-    client.cluster.scale(n)
-    client.wait_for_workers(n)
-    while len(client.scheduler_info(n_workers=-1)["workers"]) != n:
-        time.sleep(0.01)
 
 
 def table():

@@ -153,7 +153,8 @@ def test_a_point_that_fails_keeps_no_other_from_running_and_is_run_again(cluster
     assert statuses(family(cluster, "failing")[1]) == once_each(2) | {("k=1", "FAILED"): 1}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_or_killed_the_points_end_on_the_workers_too_and_the_same_command_goes_on(cluster, number):
     experiment = number.name.lower()
     arguments = sweep(cluster, experiment, 3, waiting=[1, 2])
@@ -248,6 +249,7 @@ def test_the_check_of_a_worker_does_not_import_mlflow():
     assert ran.stdout == "False\n"
 
 
+@pytest.mark.soak
 def test_the_scheduler_killed_is_said_the_runs_are_ended_and_the_same_command_goes_on(cluster):
     """The last on this cluster, which comes back at the same address."""
     arguments = sweep(cluster, "headless", 3, waiting=[2, 3])

@@ -8,15 +8,11 @@ from concurrent.futures import CancelledError
 import numpy as np
 from distributed import KilledWorker
 
-from mflib import blocked_ratings, checks, descent, labels, parts, sparse
+from mflib import blocked_ratings, checks, descent, labels, parts, recovery, sparse, versions
 from mflib.blocked import Blocked, Workers
 from mflib.blocked_ratings import RatingBlocks
-from mflib.blocks import _aligned
+from mflib.blocks import aligned
 from mflib.folders import NewFolder
-
-# How often a job begins again where workers took arrays with them, and seconds to wait for one to come.
-LOSSES = 10
-PATIENCE = 60
 
 
 def random_factors(
@@ -43,6 +39,8 @@ def random_factors(
         Where an argument is out of its range.
     """
     check_blocks("ratings", ratings)
+    recovery.check_client(client)
+    versions.check(client)
     seed = checks.whole_number("seed", seed, 0)
     options = {"scale": scale, "mean": mean, "biases": biases, "dtype": dtype}
     own = [int(one.generate_state(1)[0]) for one in np.random.SeedSequence(seed).spawn(ratings.n_blocks + 1)]
@@ -97,7 +95,7 @@ def evaluate(ratings, U, V, *, client):
 
 def _errors(source, U, V):
     """Σ Δ² and Σ |Δ| of one block."""
-    residual = sparse.residual(blocked_ratings.read(source), *_aligned(U, V)).astype(np.float64)
+    residual = sparse.residual(blocked_ratings.read(source), *aligned(U, V)).astype(np.float64)
     return float(np.sum(np.square(residual))), float(np.sum(np.abs(residual)))
 
 
@@ -147,7 +145,7 @@ def _write(source, U, V, folder):
     from pyarrow import parquet
 
     ratings, where = blocked_ratings.read(source), source.folder
-    predictions = sparse.predict_pairs(*_aligned(U, V), ratings.users, ratings.items)
+    predictions = sparse.predict_pairs(*aligned(U, V), ratings.users, ratings.items)
     items = labels.of_arrays("items", parts.read(os.path.join(where, blocked_ratings.ITEMS))[1])
     table = {
         "user": blocked_ratings.users(where, source.block).take(pa.array(ratings.users)),
@@ -177,20 +175,34 @@ def _each(workers, function, ratings, U, V, *more):
 
 def carried_out(client, edges, job):
     """job(workers), again where workers took with them what it needs."""
-    for _ in range(LOSSES):
+    recovery.check_client(client)
+    for _ in range(recovery.LOSSES):
         try:
-            client.wait_for_workers(1, timeout=PATIENCE)
-            workers = Workers(client, edges)
-            workers.settle()
-            return job(workers)
-        except TimeoutError:
-            raise ConnectionError(f"no worker has come within {PATIENCE} s") from None
+            return job(_settled(client, edges))
         except KilledWorker as error:
             raise MemoryError(f"workers die at a block ({error}): partition the ratings into more") from None
-        except CancelledError as error:
+        except (CancelledError, _Gone) as error:
             lost = error
             time.sleep(0.2)  # until the scheduler has noticed all that are gone
-    raise ConnectionError(f"workers, or the blocks of U, were lost {LOSSES} times") from lost
+    raise ConnectionError(f"workers, or the blocks of U, were lost {recovery.LOSSES} times") from lost
+
+
+class _Gone(Exception):
+    """A worker went while it was asked for its versions."""
+
+
+def _settled(client, edges):
+    """Workers of our versions, with a home for each block."""
+    try:
+        client.wait_for_workers(1, timeout=recovery.PATIENCE)
+        versions.check(client)
+    except TimeoutError:
+        raise ConnectionError(f"no worker has come within {recovery.PATIENCE} s") from None
+    except OSError as error:
+        raise _Gone from error
+    workers = Workers(client, edges)
+    workers.settle()
+    return workers
 
 
 def check_blocks(name, value):

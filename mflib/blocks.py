@@ -85,23 +85,23 @@ def sizes(counts, edges, n_items, dtype):
 
 def both_orders(by_user, n_items):
     """The six arrays of a block from the three of `part`."""
-    by_user = _aligned(*by_user)
+    by_user = aligned(*by_user)
     return *by_user, *sorting.transposed(by_user, n_items)
 
 
-def _aligned(*arrays):
+def aligned(*arrays):
     """Arrays as kernels want them: what Dask has received may begin at any byte."""
     return [np.require(A, requirements=("C", "A")) for A in arrays]
 
 
 def _ratings(block):
-    block = _aligned(*block)  # it may have been sent on
+    block = aligned(*block)  # it may have been sent on
     return Ratings._of(block[:3], block[3:], None, None, None)
 
 
 def user_gradient(block, U, V, terms):
     """∂J/∂U (E17) of the users of one block, with N of all."""
-    ratings, (U, V) = _ratings(block), _aligned(U, V)
+    ratings, (U, V) = _ratings(block), aligned(U, V)
     with np.errstate(over="ignore", invalid="ignore"):
         _, grad = sparse.loss_and_gradient(ratings, U, V, "U")
         grad *= grad.dtype.type(ratings.n_ratings / terms.N)
@@ -115,7 +115,7 @@ def user_gradient(block, U, V, terms):
 
 def evaluate(block, U, V, terms):
     """What one block adds to E (E04), to the penalty of U times N/λ, and to ∂E/∂V (E14), with N of all."""
-    ratings, (U, V) = _ratings(block), _aligned(U, V)
+    ratings, (U, V) = _ratings(block), aligned(U, V)
     with np.errstate(over="ignore", invalid="ignore"):
         E, grad = sparse.loss_and_gradient(ratings, U, V, "V")
         share = ratings.n_ratings / terms.N
@@ -132,7 +132,7 @@ def _penalty(ratings, U, terms):
 
 def loss_and_penalty(block, U, V, terms):
     """What one block adds to E and to the penalty of U times N/λ."""
-    ratings, (U, V) = _ratings(block), _aligned(U, V)
+    ratings, (U, V) = _ratings(block), aligned(U, V)
     with np.errstate(over="ignore", invalid="ignore"):
         E = sparse.loss(ratings, U, V) * (ratings.n_ratings / terms.N)
         return E, _penalty(ratings, U, terms)
@@ -140,7 +140,7 @@ def loss_and_penalty(block, U, V, terms):
 
 def squares(block, U, V):
     """Σ Δ² of one block."""
-    ratings, (U, V) = _ratings(block), _aligned(U, V)
+    ratings, (U, V) = _ratings(block), aligned(U, V)
     with np.errstate(over="ignore", invalid="ignore"):
         return (sparse.loss(ratings, U, V) * ratings.n_ratings,)
 
@@ -150,7 +150,7 @@ def along(block, U, V, P, factor, Q, terms):
 
     The direction of U is P times a factor.
     """
-    ratings, (U, V, P, Q) = _ratings(block), _aligned(U, V, scale(P, factor), Q)
+    ratings, (U, V, P, Q) = _ratings(block), aligned(U, V, scale(P, factor), Q)
     with np.errstate(over="ignore", invalid="ignore"):
         coefficients = sparse.line(ratings, U, V, P, Q) * (ratings.n_ratings / terms.N)
         if not terms.reg:
@@ -162,7 +162,7 @@ def along(block, U, V, P, factor, Q, terms):
 
 def user_step(block, U, V, terms):
     """The exact step of the rows of U (`sparse.block_step`)."""
-    ratings, (U, V) = _ratings(block), _aligned(U, V)
+    ratings, (U, V) = _ratings(block), aligned(U, V)
     ridge = terms.reg * terms.weights(ratings.user_counts).astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         return sparse.block_step(ratings, U, V, "U", ridge, U.shape[1] - 1 if terms.biases else None)
@@ -171,13 +171,13 @@ def user_step(block, U, V, terms):
 def item_equations(block, U, V, first, after, terms):
     """What a block adds to the normal equations of some items (`normal.equations`)."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return normal.equations(_ratings(block), *_aligned(U, V), first, after, _held(V, terms))
+        return normal.equations(_ratings(block), *aligned(U, V), first, after, _held(V, terms))
 
 
 def item_step(equations, V, ridge, terms):
     """The exact step of some rows of V from their equations, summed over all blocks (`normal.step`)."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return normal.step(*_aligned(*equations, V, ridge), _held(V, terms))
+        return normal.step(*aligned(*equations, V, ridge), _held(V, terms))
 
 
 def _held(V, terms):
@@ -197,7 +197,7 @@ def scale(X, a):
 
 def combine(X, a, Y, b):
     """The sum a X + b Y of one block."""
-    X, Y = _aligned(X, Y)
+    X, Y = aligned(X, Y)
     return sparse.combine(a, X, b, Y)
 
 

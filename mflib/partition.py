@@ -13,12 +13,14 @@ from contextlib import suppress
 
 import numpy as np
 
-from mflib import blocked_ratings, blocks, checks, joining, labels, parts, readers
+from mflib import blocked_ratings, blocks, checks, joining, labels, parts, readers, recovery, versions
 from mflib.blocked_ratings import RatingBlocks
 from mflib.folders import NewFolder
 
 # Files of distinct items that are merged at a time.
 BRANCHES = 8
+# What decides the bits of labels and of their files, beside mflib, NumPy and Numba.
+ARROW = "pandas", "pyarrow"
 
 
 def partition(
@@ -79,6 +81,8 @@ def partition(
         Where a file of the folder cannot be written, or workers do not see it, or the scheduler is gone.
     MemoryError
         Where workers die again and again.
+    RuntimeError
+        Where a worker's versions of mflib, NumPy, Numba, pandas or pyarrow are not those of this process.
 
     Notes
     -----
@@ -169,6 +173,8 @@ class _Job:
     """The steps of one partition, as tasks of a client."""
 
     def __init__(self, client, folder):
+        recovery.check_client(client)
+        versions.check(client, *ARROW)
         self.client, self.folder = client, folder
 
     def _gathered(self, futures, wrong=None):

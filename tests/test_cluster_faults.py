@@ -193,6 +193,10 @@ def test_a_worker_of_another_version_is_refused_whenever_it_comes_and_no_task_ru
         refused = rf"worker {address} has mflib 0\.0\.1 instead of .* Install the same requirements\.txt"
         with pytest.raises(RuntimeError, match=refused):
             distributed(local, "plain")
+        (tmp_path / "ratings.csv").write_text("userId,movieId,rating\n1,1,3\n")
+        with pytest.raises(RuntimeError, match=refused):
+            cluster.partition(tmp_path / "ratings.csv", tmp_path / "blocks", client=local)
+        assert not (tmp_path / "blocks").exists()
         workers = Workers(local, [0, 1])
         workers.homes = [address]
         with pytest.raises(versions.OtherVersions, match=r"0\.0\.1"):
@@ -342,12 +346,10 @@ def test_a_worker_that_is_stopped_altogether_is_done_without_after_the_worker_tt
 
 
 @pytest.mark.soak
-def test_one_of_four_workers_killed_at_a_random_moment_costs_at_most_the_iterations_since_the_last_state(
+def test_one_of_four_workers_killed_at_a_random_moment_costs_at_most_the_work_lost_and_ten_seconds(
     capsys, monkeypatch
 ):
-    """Twenty times of twenty, with the bits of a descent left alone. What each cost beside them is printed:
-    10 s at most on a machine that does nothing else; the bound leaves room for one that does.
-    """
+    """Twenty times of twenty, with the bits of a descent left alone. What each cost is printed."""
     every, rng = 5, np.random.default_rng()
     ratings, U, V = many(1000, 300)
     evaluated, evaluate = [], cluster.BlockedTraining.evaluate
@@ -392,4 +394,4 @@ def test_one_of_four_workers_killed_at_a_random_moment_costs_at_most_the_iterati
                 )
             costs.append(lost)
     assert len(costs) == 20
-    assert max(costs) <= 30
+    assert max(costs) <= 10

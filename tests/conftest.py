@@ -1,5 +1,6 @@
 """A project for tests of the workflow: notebooks/, params/ and mlruns/ in a temporary folder."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -105,3 +106,13 @@ def movielens_folder() -> Path:
         if (folder / "ratings.csv").is_file():
             return folder
     pytest.skip(f"ml-latest-small is not in {store}: set MFLIB_DATA to the folder that holds it")
+
+
+@pytest.fixture(scope="session")
+def readme():
+    """docs/readme.py, which makes what README shows."""
+    path = Path(__file__).resolve().parent.parent / "docs" / "readme.py"
+    spec = importlib.util.spec_from_file_location("readme", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

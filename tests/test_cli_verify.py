@@ -39,7 +39,10 @@ def test_all_equations_hold_and_the_last_line_says_so(tmp_path):
         ("dense", "** 2) / count(R)", "** 2) * 1.001 / count(R)", FALSE_LOSS),
         ("dense", "return -2 * (D @ V) / N,", "return -2.002 * (D @ V) / N,", {"E09", "E13", "E15"}),
         ("dense", "-2 * (D.T @ U) / N", "-2.002 * (D.T @ U) / N", {"E11", "E14", "E15"}),
-        ("kernels", "losses[chunk] = loss", "losses[chunk] = 1.001 * loss", SPARSE_LOSS),
+        pytest.param(
+            *("kernels", "losses[chunk] = loss", "losses[chunk] = 1.001 * loss", SPARSE_LOSS),
+            marks=pytest.mark.soak,  # it compiles all kernels again
+        ),
         ("sparse_numba", "type(-2 /", "type(-2.002 /", {"E09", "E11", "E13", "E14", "E15"}),
         ("objective", "return self.reg * total", "return 1.001 * self.reg * total", {"E16", *MODEL, "E19"}),
         ("sparse_numba", "np.add.accumulate(sums)[-1]", "1.001 * np.add.accumulate(sums)[-1]", {"E19"}),

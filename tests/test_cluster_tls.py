@@ -61,14 +61,14 @@ def test_a_descent_over_tls_and_a_client_without_certificates_is_refused(tmp_pat
     config.mkdir()
     text = (DOCS / "cluster" / "tls.yaml").read_text(encoding="utf-8")
     assert text.count("/etc/dask/tls/") == 7
-    (config / "distributed.yaml").write_text(text.replace("/etc/dask/tls/", f"{tmp_path}/"), encoding="utf-8")
+    (config / "tls.yaml").write_text(text.replace("/etc/dask/tls/", f"{tmp_path}/"), encoding="utf-8")
     ratings = datasets.planted(60, 40, 1000, n_factors=2, seed=1).ratings
     start = random_factors(ratings.shape, 3, seed=2, scale=0.3)
     with (
         dask_process(config, "scheduler", "--port", "0", "--no-dashboard") as address,
         dask_process(config, "worker", address, "--nthreads", "1", "--no-dashboard"),
     ):
-        settings = yaml.safe_load((config / "distributed.yaml").read_text(encoding="utf-8"))
+        settings = yaml.safe_load((config / "tls.yaml").read_text(encoding="utf-8"))
         with dask.config.set(dask.config.merge(dask.config.config, settings)), Client(address) as client:
             found = cluster.descend(ratings, *start, client=client, iterations=5, n_blocks=3)
             assert all(worker.startswith("tls://") for worker in client.scheduler_info()["workers"])

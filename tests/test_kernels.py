@@ -161,7 +161,7 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+@pytest.mark.parametrize("kind", ["nbi", pytest.param("nbc", marks=pytest.mark.soak)])
 def test_a_damaged_cache_costs_a_warning(tmp_path, kind):
     run(NUMBA_CACHE_DIR=str(tmp_path))
     for path in tmp_path.rglob(f"*.{kind}"):

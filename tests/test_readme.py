@@ -1,6 +1,5 @@
 """README says what is so: its examples run, its links lead somewhere, its table is that of the code."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -42,18 +41,6 @@ def test_example_of_recommendations_runs_on_a_file_of_ones_own(tmp_path):
     assert {line.partition(":")[0] for line in recommended} == {"Brazil", "Dune", "Eraserhead"}
     assert similar.count("Similar(item=") == 3
     assert (tmp_path / "model.npz").is_file()
-
-
-@pytest.fixture(scope="module")
-def readme():
-    spec = importlib.util.spec_from_file_location("readme", ROOT / "docs" / "readme.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_table_of_proofs_is_current(readme):
-    assert readme.with_proofs(README) == README, "README's table of proofs is out of date: make readme"
 
 
 def test_tables_of_speed_are_those_of_docs_speed_json(readme):

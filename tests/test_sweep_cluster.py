@@ -115,6 +115,7 @@ def kernels_of(worker):
     return found
 
 
+@pytest.mark.soak
 def test_what_a_killed_worker_ran_is_run_again_and_each_point_finishes_once(cluster):
     process = cluster.project.start(*sweep(cluster, "killed", 4, waiting=[2]))
     wait_for(process, *started(cluster, 2))

@@ -1,6 +1,7 @@
 """The ledger holds, and its proofs have teeth: every mutant is refused by every method that applies."""
 
 import json
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from mflib import dense, verify
 from mflib.verify import ledger, provers, spelled_model, verdict
 
+ROOT = Path(__file__).resolve().parent.parent
 MUTANTS = [(equation.id, name) for equation in verify.LEDGER for name in equation.mutants]
 MISPRINTS = {f"M{number}" for number in range(1, 9)}
 
@@ -26,6 +28,11 @@ def verdicts():
 def test_every_equation_holds(verdicts):
     assert [v.id for v in verdicts] == [f"E{number:02}" for number in range(1, 20)]
     assert [v.failures for v in verdicts] == [[]] * 19
+
+
+def test_the_table_of_proofs_in_readme_is_current(readme, verdicts):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme.with_proofs(text, verdicts) == text, "README's table of proofs is out of date: make readme"
 
 
 def test_every_misprint_stands_in_the_ledger():

@@ -258,13 +258,13 @@ class _Points:
 
         deadline, seen = time.monotonic() + _ENDING, {}
         while runs := self._recording():
-            seen |= {run.info.run_id: i for i, run in runs}
+            seen |= {i: run.info.run_id for i, run in runs}  # of two of a point the later one
             for _, run in runs:
                 if time.monotonic() > deadline or owner.judge(run.data.tags) == owner.DEAD:
                     take_over(self._store, run)
             time.sleep(_LOOK)
         client = self._store.client()
-        for run_id, i in seen.items():
+        for i, run_id in seen.items():
             self._note(i, sweep_task.outcome_of(client.get_run(run_id), self._executions[i]))
 
     def _recording(self) -> list[tuple[int, object]]:

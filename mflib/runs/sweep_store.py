@@ -3,8 +3,8 @@
     parent: tags mflib.sweep (digest of the sweep), mflib.best (run id); sweep.yaml, points.csv, figures/
     child:  tags mlflow.parentRunId, mflib.point (digest of the point)
 
-One runner at a time holds the lock of a sweep. So whoever holds it knows that a run of this sweep which is
-still called RUNNING was left by a process that is no more.
+One runner at a time holds the lock of a sweep. So a run of this sweep which is still called RUNNING was left
+by a process that is no more, or is of a worker of a cluster for which nobody waits, and is revoked (`once`).
 """
 
 import csv

@@ -19,7 +19,7 @@ from distributed.core import Status
 
 from mflib import versions
 from mflib.runs.batch import attempt
-from mflib.runs.outcome import FAILED, FINISHED, Outcome
+from mflib.runs.outcome import FAILED, FINISHED, KILLED, Outcome
 from mflib.runs.params import Execution
 from mflib.runs.project import root
 from mflib.runs.stop import Stop
@@ -87,10 +87,10 @@ def run_point(
         for Dask would log an exception with the arguments, and in them the password of a server.
     """
     store, name = Store(uri, artifacts and Path(artifacts)), point["notebook"]
-    wrong = versions.differences(versions.installed(*own), own)
-    if problem := f"has {wrong}" if wrong else obstacle(uri, artifacts, None):
-        return {"refused": f"worker {get_worker().address} {problem}"}
     try:
+        wrong = versions.differences(versions.installed(*(own.keys() - {"mflib"})), own)
+        if problem := f"has {wrong}" if wrong else obstacle(uri, artifacts, None):
+            return {"refused": f"worker {get_worker().address} {problem}"}
         execution = Execution(**{**point, "notebook": root() / "notebooks" / f"{name}.ipynb"})
         outcome = _run(execution, store, key, topic)
     except Exception as error:
@@ -130,6 +130,8 @@ def _run(execution: Execution, store: Store, key: str, topic: str) -> Outcome:
         take_over(store, execution)
         if before := finished(store, execution):
             return before
+        if stop.asked:
+            return Outcome(execution.name, KILLED, error=stop.words)
         outcome = attempt(execution, store, stop, lambda cell, n: worker.log_event(topic, [point, cell, n]))
         if outcome.status == FINISHED or stop.asked:
             return outcome
@@ -144,7 +146,7 @@ def _while_wanted(worker, key: str) -> Iterator[Stop]:
 
     def wanted() -> bool:
         task = worker.state.tasks.get(key)
-        working = worker.status in (Status.running, Status.paused)
+        working = worker.status in (Status.running, Status.paused, Status.closing_gracefully)
         return working and task is not None and task.state == "executing"
 
     def look() -> None:

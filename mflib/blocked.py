@@ -138,11 +138,13 @@ class Blocked:
         The blocks, in order.
     factor : float
         What is still to be multiplied with `unscaled`: a task less where a sum is next.
+    made_anew : bool
+        Whether Dask can compute a block again whose worker died, from nothing that was on a worker.
     """
 
-    def __init__(self, workers, futures, shape, dtype, factor=1):
+    def __init__(self, workers, futures, shape, dtype, factor=1, made_anew=False):
         self.workers, self.unscaled, self.shape, self.dtype = workers, futures, shape, dtype
-        self.factor = factor
+        self.factor, self.made_anew = factor, made_anew
 
     def __len__(self):
         return self.shape[0]

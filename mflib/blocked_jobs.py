@@ -39,20 +39,20 @@ def random_factors(
         Where an argument is out of its range.
     """
     check_blocks("ratings", ratings)
-    recovery.check_client(client)
-    versions.check(client)
+    recovery.ready(client)
     seed = checks.whole_number("seed", seed, 0)
     options = {"scale": scale, "mean": mean, "biases": biases, "dtype": dtype}
     own = [int(one.generate_state(1)[0]) for one in np.random.SeedSequence(seed).spawn(ratings.n_blocks + 1)]
     V = descent.random_factors((1, ratings.shape[1]), n_factors, own[-1], **options)[1]
 
-    rows = np.diff(ratings.edges).tolist()
+    rows, own_versions = np.diff(ratings.edges).tolist(), versions.installed()
     # with no wish for a worker: Dask 2026.8 lets a task wait for ever that had one when all workers died
     futures = [
-        client.submit(_random_rows, *of_block, n_factors, options, pure=False)
+        client.submit(versions.checked, own_versions, _random_rows, *of_block, n_factors, options, pure=False)
         for of_block in zip(rows, own[:-1], strict=True)
     ]
-    return Blocked(Workers(client, ratings.edges), futures, (ratings.shape[0], V.shape[1]), V.dtype), V
+    workers, shape = Workers(client, ratings.edges), (ratings.shape[0], V.shape[1])
+    return Blocked(workers, futures, shape, V.dtype, made_anew=True), V
 
 
 def _random_rows(n, seed, n_factors, options):
@@ -175,31 +175,24 @@ def _each(workers, function, ratings, U, V, *more):
 
 def carried_out(client, edges, job):
     """job(workers), again where workers took with them what it needs."""
-    recovery.check_client(client)
     for _ in range(recovery.LOSSES):
         try:
             return job(_settled(client, edges))
         except KilledWorker as error:
             raise MemoryError(f"workers die at a block ({error}): partition the ratings into more") from None
-        except (CancelledError, _Gone) as error:
+        except (CancelledError, OSError) as error:
+            if isinstance(error, parts.FolderError | ConnectionError):
+                raise
+            if recovery.scheduler_gone(client):
+                raise ConnectionError("the scheduler is gone: begin anew on another cluster") from error
             lost = error
             time.sleep(0.2)  # until the scheduler has noticed all that are gone
     raise ConnectionError(f"workers, or the blocks of U, were lost {recovery.LOSSES} times") from lost
 
 
-class _Gone(Exception):
-    """A worker went while it was asked for its versions."""
-
-
 def _settled(client, edges):
     """Workers of our versions, with a home for each block."""
-    try:
-        client.wait_for_workers(1, timeout=recovery.PATIENCE)
-        versions.check(client)
-    except TimeoutError:
-        raise ConnectionError(f"no worker has come within {recovery.PATIENCE} s") from None
-    except OSError as error:
-        raise _Gone from error
+    recovery.ready(client)
     workers = Workers(client, edges)
     workers.settle()
     return workers
@@ -233,6 +226,11 @@ def check_start(ratings, U, V, biases, validation, n_blocks):
     if n_blocks is not None:
         raise ValueError("these ratings are in blocks already: leave n_blocks out, or partition them anew")
     check_factors(ratings, U, V)
+    if empty := ratings.block_counts.count(0):
+        raise ValueError(
+            f"{empty} of {ratings.n_blocks} blocks have no rating, as blocks that were made like others may: "
+            "partition these ratings by themselves to train on them"
+        )
     found = _faults(U) if isinstance(U, Blocked) else [descent.faults(U, -1)]
     of_U = sum(not_finite for not_finite, _ in found), any(no_ones for _, no_ones in found)
     descent.check_entries(of_U, descent.faults(V, -2), biases)

@@ -17,13 +17,13 @@ FORMAT = 1
 WRITER = "descend(checkpoint=…)"
 
 
-def about(settings, ratings, validation, U, V, n_blocks=None):
+def about(settings, ratings, validation, U, V, edges=None):
     """What makes a descent this one: two with the same go through the same bits.
 
     Returns
     -------
     dict
-        The settings, digests of the data and of the start, and into how many blocks the users are cut.
+        The settings, digests of the data and of the start, and where the users are cut into blocks.
     """
     return {
         **settings,
@@ -32,7 +32,8 @@ def about(settings, ratings, validation, U, V, n_blocks=None):
         "start": hashlib.sha256(b"".join(np.ascontiguousarray(W).tobytes() for W in (U, V))).hexdigest(),
         "shape": [len(U), *V.shape],
         "dtype": U.dtype.name,
-        "n_blocks": n_blocks,
+        "n_blocks": None if edges is None else len(edges) - 1,
+        "blocks": None if edges is None else hashlib.sha256(repr(edges).encode()).hexdigest(),
     }
 
 
@@ -120,6 +121,8 @@ def _difference(name, before, now):
     if name in ("ratings", "validation"):
         what = "the validation ratings" if name == "validation" else "the ratings"
         return f"{what} differ" if before and now else f"{what} were {'' if before else 'not '}given"
+    if name == "blocks":
+        return "the users are cut into other blocks"
     return f"{name} was {before!r} and is {now!r}"
 
 

@@ -129,6 +129,7 @@ def descend(
     settings = descent.checked_settings(rule, learning_rate, momentum, reg, reg_weighting, biases, scaling)
     limits = descent.checked_limits(iterations, patience, validation)
     if isinstance(ratings, RatingBlocks):
+        recovery.ready(client)
         blocked_jobs.check_start(ratings, U, V, biases, validation, n_blocks)
         edges = ratings.edges
     else:
@@ -137,11 +138,13 @@ def descend(
         edges = blocks.cut(ratings.user_starts, n_blocks)
     training = BlockedTraining(Workers(client, edges), ratings, validation, settings)
     checkpoint_every = checks.whole_number("checkpoint_every", checkpoint_every, 1)
-    start = State.start(U if isinstance(U, Blocked) else U.copy(), V.copy())
-    kept = recovery.Kept(start, checkpoint_every, training.workers)
+    if not isinstance(U, Blocked):
+        start = U.copy()
+    else:  # what a worker that dies would take with it is fetched
+        start = U if U.made_anew and checkpoint is None else U.gather()
+    kept = recovery.Kept(State.start(start, V.copy()), checkpoint_every, training.workers)
     if checkpoint is not None:
-        gathered = U.gather() if isinstance(U, Blocked) else U
-        about = checkpoints.about(settings, ratings, validation, gathered, V, training.workers.n_blocks)
+        about = checkpoints.about(settings, ratings, validation, start, V, training.workers.edges)
         kept.place = checkpoints.Place(checkpoint, checkpoint_every, about)
         kept.state = kept.place.load(U, V, limits.iterations) or kept.state
     told = None if callback is None else recovery.told_once(callback)
@@ -199,11 +202,13 @@ class BlockedTraining:
         self.b = self.terms.weights(ratings.item_counts)
         if isinstance(ratings, RatingBlocks):
             counts, dtype, self.mean_square = ratings.block_counts, ratings.dtype, ratings.mean_square
+            use = "partition the ratings anew with"
         else:
-            counts, dtype = np.diff(ratings.user_starts[workers.edges]), ratings.values.dtype
+            counts, dtype, use = np.diff(ratings.user_starts[workers.edges]), ratings.values.dtype, "use"
             with np.errstate(over="ignore"):
                 self.mean_square = float(np.mean(np.square(ratings.values, dtype=np.float64)))
-        self.room = recovery.Room(workers, blocks.sizes(counts, workers.edges, ratings.shape[1], dtype))
+        sizes = blocks.sizes(counts, workers.edges, ratings.shape[1], dtype)
+        self.room = recovery.Room(workers, sizes, use)
 
     def settle(self):
         """Give blocks homes among the workers that there are, and send the ratings there."""

@@ -123,7 +123,7 @@ def partition(
 
 def _tasks(source, names):
     """For each part, the function that splits it and what it splits; and the names of the parts."""
-    if hasattr(source, "to_delayed"):
+    if hasattr(source, "to_delayed") and hasattr(source, "columns"):
         names.among(source.columns, "the frame")
         found = source.to_delayed()
         return [(parts.split_frame, part) for part in found], [
@@ -156,10 +156,12 @@ def _paths(task):
 def _files(path):
     """The files that a path stands for: a file, a folder of such, or a pattern."""
     if os.path.isdir(path):
-        names = (name for name in os.listdir(path) if name.endswith((".parquet", ".csv", ".csv.gz")))
+        names = (name for name in os.listdir(path) if name.endswith((*parts.PARQUET, ".csv", ".csv.gz")))
         found = [os.path.join(path, name) for name in sorted(names)]
         if not found:
-            raise FileNotFoundError(f"{path} holds no file that ends on .parquet, .csv or .csv.gz")
+            raise FileNotFoundError(
+                f"{path} holds no file that ends on {', '.join(parts.PARQUET)}, .csv or .csv.gz"
+            )
         return found
     if glob.has_magic(path) and not os.path.exists(path):
         found = sorted(glob.glob(path, recursive=True))
@@ -173,9 +175,8 @@ class _Job:
     """The steps of one partition, as tasks of a client."""
 
     def __init__(self, client, folder):
-        recovery.check_client(client)
-        versions.check(client, *ARROW)
-        self.client, self.folder = client, folder
+        recovery.ready(client, *ARROW)
+        self.client, self.folder, self.versions = client, folder, versions.installed(*ARROW)
 
     def _gathered(self, futures, wrong=None):
         """The results of all; an error cancels the others. `wrong(task, error)` may find better words."""
@@ -190,6 +191,9 @@ class _Job:
             ) from None
         except CancelledError as error:  # no worker takes anything with it
             raise ConnectionError("the scheduler is gone, or ended the tasks: partition anew") from error
+        except versions.OtherVersions:
+            versions.check(self.client, *ARROW)
+            raise
         except Exception as error:
             if wrong is not None:
                 wrong(futures, error)
@@ -201,7 +205,9 @@ class _Job:
     def _map(self, function, *columns):
         """The results of a function for each row of columns."""
         rows = zip(*columns, strict=True)
-        return self._gathered([self.client.submit(function, *row, pure=False) for row in rows])
+        return self._gathered(
+            [self.client.submit(versions.checked, self.versions, function, *row, pure=False) for row in rows]
+        )
 
     def split(self, tasks, part_names, names, dtype):
         """Split all parts; the Summary of each, None of one without a row."""
@@ -219,7 +225,9 @@ class _Job:
                     ) from error
 
         found = [
-            delayed(function, pure=False)(part, name, number, names, dtype, self.folder)
+            delayed(versions.checked, pure=False)(
+                *(self.versions, function, part, name, number, names, dtype, self.folder)
+            )
             for number, ((function, part), name) in enumerate(zip(tasks, part_names, strict=True))
         ]
         summaries = self._gathered(self.client.compute(found), wrong)

@@ -20,6 +20,10 @@ class PartError(ValueError):
     """What a part holds is wrong."""
 
 
+# What the name of a file of Parquet ends on.
+PARQUET = ".parquet", ".parq", ".pq"
+
+
 class FolderError(OSError):
     """A file of the folder cannot be written, or is not there."""
 
@@ -171,4 +175,4 @@ def _of_file(path, names):
 
 def is_parquet(path):
     """Whether a file is read as Parquet: by its name."""
-    return os.fspath(path).endswith((".parquet", ".parq", ".pq"))
+    return os.fspath(path).endswith(PARQUET)

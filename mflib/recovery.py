@@ -7,6 +7,7 @@ import numpy as np
 from dask.utils import format_bytes
 from distributed import Client, KilledWorker
 
+from mflib import versions
 from mflib.blocked import Blocked
 from mflib.descent import HISTORY, Descent
 
@@ -20,8 +21,8 @@ LOSSES = 10
 PATIENCE = 60
 # Of a worker's memory limit: above it Dask gives a worker no more to do, so a descent would stand still.
 USABLE = 0.8
-# Bytes of a worker's process before it has any data.
-PROCESS = 150_000_000
+# Bytes of a worker's process, with kernels and the readers of files, before it has any data.
+PROCESS = 300_000_000
 
 
 class NoWorkers(OSError):
@@ -118,6 +119,32 @@ def check_client(client):
         raise ConnectionError(f"client is not connected (it is {client.status}): give a new Client(address)")
 
 
+def ready(client, *packages):
+    """Wait until there is a worker, and see that all have our versions, of these packages too.
+
+    Raises
+    ------
+    ConnectionError
+        Where none has come within PATIENCE.
+    RuntimeError
+        As by `versions.check`.
+    """
+    check_client(client)
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+        versions.check(client, *packages)
+    except TimeoutError:
+        raise ConnectionError(f"no worker has come within {PATIENCE} s: start one") from None
+
+
+def scheduler_gone(client):
+    """Whether the scheduler does not answer."""
+    try:
+        return client.status != "running" or not client.scheduler_info(n_workers=-1)
+    except (OSError, RuntimeError):
+        return True
+
+
 class Room:
     """Whether the workers have memory for their blocks.
 
@@ -126,10 +153,12 @@ class Room:
     workers : Workers
     sizes : list of int
         Bytes that each block needs on its worker.
+    use : str
+        What to do to have another n_blocks: "use", or more.
     """
 
-    def __init__(self, workers, sizes):
-        self.workers, self.sizes = workers, sizes
+    def __init__(self, workers, sizes, use="use"):
+        self.workers, self.sizes, self.use = workers, sizes, use
         self.limits = {}
         self.restarts = self._restarts()
 
@@ -170,7 +199,7 @@ class Room:
             n_workers = max(n_workers, min(2 * n_blocks, len(limits) + 1))
         n_blocks = max(n_workers, min(2 * n_blocks, len(limits)))
         return (
-            f"use n_blocks={n_blocks} or more on {n_workers} such workers or more, "
+            f"{self.use} n_blocks={n_blocks} or more on {n_workers} such workers or more, "
             "or workers with more memory"
         )
 
@@ -195,20 +224,15 @@ def see_whether_to_go_on(error, client, kept, room):
     if isinstance(error, MemoryError | KilledWorker):
         raise MemoryError(
             f"a worker has no memory for what it was given ({type(error).__name__}: {error}): "
-            f"use n_blocks={2 * n_blocks} or more, or workers with more memory"
+            f"{room.use} n_blocks={2 * n_blocks} or more, or workers with more memory"
         ) from error
     kept.losses += 1
     time.sleep(0.2)  # until the scheduler has noticed all that are gone, and heard why
-    try:
-        gone = client.status != "running" or not client.scheduler_info(n_workers=-1)
-        if not gone:
-            room.see_restarts(error)
-    except (OSError, RuntimeError):
-        gone = True
-    if gone:
+    if scheduler_gone(client):
         raise ConnectionError(
             f"the scheduler is gone, and with it what the workers held; {kept.where()}"
         ) from error
+    room.see_restarts(error)
     if isinstance(error, NoWorkers):
         raise ConnectionError(f"no worker has come within {PATIENCE} s; {kept.where()}") from error
     if kept.losses > LOSSES:

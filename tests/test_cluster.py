@@ -152,7 +152,7 @@ def test_ctrl_c_returns_what_there_is(local):
     assert len(found.history) > 2
 
 
-def test_a_checkpoint_goes_on_with_the_same_bits_and_is_of_its_number_of_blocks(local, tmp_path):
+def test_a_checkpoint_goes_on_with_the_same_bits_and_is_of_its_blocks(local, tmp_path, monkeypatch):
     path = tmp_path / "descent.npz"
 
     class Crash(Exception):
@@ -174,6 +174,9 @@ def test_a_checkpoint_goes_on_with_the_same_bits_and_is_of_its_number_of_blocks(
         assert_same_bits(found, distributed(local, name))
     with pytest.raises(ValueError, match="n_blocks was 5 and is 2"):
         distributed(local, "momentum", n_blocks=2, **kept)
+    monkeypatch.setattr(blocks, "cut", lambda starts, n: [0, 1, 2, 3, 4, 60])  # as many, others
+    with pytest.raises(ValueError, match="cut into other blocks"):
+        distributed(local, "momentum", **kept)
 
 
 def test_a_learning_rate_that_is_too_large_is_named(local):

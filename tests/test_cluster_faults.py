@@ -311,12 +311,12 @@ def many(n_users, n_items=1000):
 def test_a_worker_without_memory_for_its_blocks_says_how_many_are_needed_and_stays_usable():
     """Before anything is sent, where the limit says so; else when Dask has ended the worker for it."""
     off = {f"distributed.worker.memory.{what}": False for what in ("target", "spill", "pause")}
-    with clusters.local(off, memory_limit="300MB") as client:
+    with clusters.local(off, memory_limit="500MB") as client:
         ratings, U, V = many(5000)
         advice = r"use n_blocks=2 or more on 2 such workers or more"
         with pytest.raises(MemoryError, match=rf"1 of 1 blocks are for worker .* MiB for data: {advice}"):
             cluster.descend(ratings, U, V, client=client, n_blocks=1)
-        other = client.submit(np.ones, 12_000_000)  # 96 MB of somebody else's, in the memory of the worker
+        other = client.submit(np.ones, 25_000_000)  # 200 MB of somebody else's, in the memory of the worker
         ratings, U, V = many(3500)
         with pytest.raises(
             MemoryError, match=r"used more than its memory limit.*use n_blocks=2 or more on 2 such"

@@ -19,7 +19,7 @@ import dask
 import dask.dataframe as dd
 from clusters import scale
 
-from mflib import Ratings, blocks, cluster, datasets, descend, labels, metrics
+from mflib import Ratings, blocks, cluster, datasets, descend, labels, metrics, recovery
 
 N_BLOCKS = 4
 
@@ -544,3 +544,50 @@ def test_labels_are_encoded_placed_and_kept_as_they_are(kind):
     assert bins.min() >= 0
     assert bins.max() < labels.BINS
     np.testing.assert_array_equal(labels.bins(distinct)[codes], bins)
+
+
+def test_blocks_of_which_one_is_empty_are_refused_as_training_ratings(local, train, held_out, tmp_path):
+    few = frame(table()[held_out][:1], 1)
+    alike = cluster.partition(few, tmp_path / "few", client=local, like=train)
+    assert alike.block_counts.count(0) == N_BLOCKS - 1
+    with pytest.raises(ValueError, match=r"3 of 4 blocks have no rating, .* partition these ratings by"):
+        cluster.descend(alike, *cluster.random_factors(train, 2, client=local), client=local)
+
+
+def test_every_ending_of_parquet_is_read_in_a_folder(local, parquet, tmp_path):
+    parquet[0].rename(parquet[0].with_suffix(".pq"))
+    parquet[1].rename(parquet[1].with_suffix(".parq"))
+    found = cluster.partition(tmp_path / "parts", tmp_path / "blocks", client=local)
+    assert found.n_ratings == len(table())
+
+
+def test_without_a_worker_it_says_so(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(recovery, "PATIENCE", 0.2)
+    start = np.ones((train.shape[0], 2)), np.ones((train.shape[1], 2))
+    with clusters.local(n_workers=0) as client:
+        for call in (
+            lambda: cluster.partition(frame(table()), tmp_path / "blocks", client=client),
+            lambda: cluster.descend(train, *start, client=client),
+            lambda: cluster.random_factors(train, 2, client=client),
+            lambda: cluster.evaluate(train, *start, client=client),
+        ):
+            with pytest.raises(ConnectionError, match=r"no worker has come within 0\.2 s"):
+                call()
+    assert not (tmp_path / "blocks").exists()
+
+
+def test_a_descent_from_a_U_on_workers_survives_one_of_them(local, train):
+    """That of a descent is fetched at its start, for nobody can compute it again."""
+    scale(local, 2)
+    options = {"iterations": 3, "client": local}
+    U, V = cluster.random_factors(train, 2, client=local)
+    first = cluster.descend(train, U, V, "conjugate", gather=False, **options)
+    expected = cluster.descend(train, first.U, first.V, "conjugate", **options)
+    pids, killed = sorted(local.run(os.getpid).values()), []
+
+    def kill(row, U, V):
+        if not killed:
+            killed.append(os.kill(pids[0], signal.SIGKILL))
+
+    found = cluster.descend(train, first.U, first.V, "conjugate", callback=kill, **options)
+    np.testing.assert_array_equal(found.U, expected.U)

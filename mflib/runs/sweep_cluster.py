@@ -59,7 +59,7 @@ def connected(address: str) -> Iterator[Client]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that versions differ: they are checked
-            client = Client(address, timeout=ANSWER, set_as_default=False)
+            client = _connected(address)
     except Exception as error:
         why = (
             f"no scheduler of Dask answers there within {ANSWER} s"
@@ -74,6 +74,14 @@ def connected(address: str) -> Iterator[Client]:
     finally:
         with suppress(Exception):
             client.close(timeout=ANSWER)
+
+
+def _connected(address: str) -> Client:
+    """A client; asked for again where Dask stumbles over a worker's message that comes with the greeting."""
+    for _ in range(2):
+        with suppress(AssertionError):
+            return Client(address, timeout=ANSWER, set_as_default=False)
+    return Client(address, timeout=ANSWER, set_as_default=False)
 
 
 def check(client: Client, store: Store) -> None:

@@ -1,6 +1,7 @@
 """Small Dask clusters of real processes, and a descent on them."""
 
 import contextlib
+import os
 import time
 
 import dask
@@ -37,9 +38,13 @@ def local(config=(), **options):
 
 
 def scale(client, n):
+    """Have n workers, all of which answer: one that a test before has killed may not be missed yet."""
     client.cluster.scale(n)
     client.wait_for_workers(n)
-    while len(client.scheduler_info(n_workers=-1)["workers"]) != n:
+    while True:
+        with contextlib.suppress(OSError):
+            if len(client.run(os.getpid)) == n == len(client.scheduler_info(n_workers=-1)["workers"]):
+                return
         time.sleep(0.01)
 
 

@@ -65,11 +65,3 @@ def options(name, **more):
 def distributed(client, name, dtype=np.float64, **more):
     train, _, U, V = problem(dtype)
     return cluster.descend(train, U, V, client=client, **{"n_blocks": BLOCKS, **options(name, **more)})
-
-
-def assert_same_bits(one, other):
-    np.testing.assert_array_equal(one.U, other.U)
-    np.testing.assert_array_equal(one.V, other.V)
-    for field in ("iteration", "loss", "objective", "validation_rmse"):
-        np.testing.assert_array_equal(one.history[field], other.history[field])
-    assert one.stopped_because == other.stopped_because

@@ -62,3 +62,12 @@ def exact(kind="small", seed=0):
 def fractions(A):
     """The array rounded to fourths, as Fractions."""
     return np.array([Fraction(round(4 * entry), 4) for entry in A.flat], dtype=object).reshape(A.shape)
+
+
+def assert_same_bits(one, other):
+    """Two descents; all but the seconds."""
+    np.testing.assert_array_equal(one.U, other.U)
+    np.testing.assert_array_equal(one.V, other.V)
+    for field in ("iteration", "loss", "objective", "validation_rmse"):
+        np.testing.assert_array_equal(one.history[field], other.history[field])
+    assert one.stopped_because == other.stopped_because

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from problems import assert_same_bits
 
 from mflib import DivergenceError, datasets, descend, random_factors, rules
 
@@ -39,15 +40,6 @@ def descended(rule, **options):
     return descend(train, U, V, rule, **defaults | {"learning_rate": rate} | options)
 
 
-def assert_same(one, other):
-    """All but the seconds."""
-    np.testing.assert_array_equal(one.U, other.U)
-    np.testing.assert_array_equal(one.V, other.V)
-    for field in ("iteration", "loss", "objective", "validation_rmse"):
-        np.testing.assert_array_equal(one.history[field], other.history[field])
-    assert one.stopped_because == other.stopped_because
-
-
 @pytest.mark.parametrize("rule", rules.RULES)
 def test_a_descent_that_was_killed_goes_on_with_the_same_bits(rule, tmp_path):
     path = tmp_path / "descent.npz"
@@ -58,7 +50,7 @@ def test_a_descent_that_was_killed_goes_on_with_the_same_bits(rule, tmp_path):
     result = descended(
         rule, checkpoint=path, checkpoint_every=5, callback=lambda row, U, V: seen.append(row["iteration"])
     )
-    assert_same(result, descended(rule))
+    assert_same_bits(result, descended(rule))
     assert seen == list(range(10, 31)), "it went on from iteration 10"
     assert np.all(np.diff(result.history["seconds"]) > 0)
     assert [file.name for file in tmp_path.iterdir()] == ["descent.npz"]
@@ -85,7 +77,7 @@ def test_every_scaling_and_every_moment_goes_on_with_the_same_bits(rule, scaling
     for place in (at, at + 1):
         with pytest.raises(Crash):
             descended(rule, callback=crash(place), **kept)
-    assert_same(descended(rule, **kept), descended(rule, **options))
+    assert_same_bits(descended(rule, **kept), descended(rule, **options))
 
 
 def test_the_same_call_after_the_end_returns_the_same_and_more_iterations_go_on(tmp_path):
@@ -93,10 +85,10 @@ def test_the_same_call_after_the_end_returns_the_same_and_more_iterations_go_on(
     first = descended("conjugate", checkpoint=path)
     seen = []
     again = descended("conjugate", checkpoint=path, callback=lambda row, U, V: seen.append(row["iteration"]))
-    assert_same(again, first)
+    assert_same_bits(again, first)
     assert seen == [30]
     more = descended("conjugate", checkpoint=path, iterations=45)
-    assert_same(more, descended("conjugate", iterations=45))
+    assert_same_bits(more, descended("conjugate", iterations=45))
     with pytest.raises(ValueError, match="is of iteration 45 already: give iterations=45 or more, got 30"):
         descended("conjugate", checkpoint=path)
 
@@ -106,9 +98,9 @@ def test_a_longer_patience_goes_on(tmp_path):
     options = {"iterations": 200, "reg": 0.0}
     short = descended("conjugate", checkpoint=path, patience=3, **options)
     assert short.stopped_because == "patience"
-    assert_same(descended("conjugate", checkpoint=path, patience=3, **options), short)
+    assert_same_bits(descended("conjugate", checkpoint=path, patience=3, **options), short)
     longer = descended("conjugate", checkpoint=path, patience=20, **options)
-    assert_same(longer, descended("conjugate", patience=20, **options))
+    assert_same_bits(longer, descended("conjugate", patience=20, **options))
     assert len(longer.history) > len(short.history)
 
 
@@ -189,7 +181,7 @@ def test_a_url_that_fsspec_knows_serves_as_a_place():
         descended("momentum", callback=crash(13), **options)
     seen = []
     result = descended("momentum", callback=lambda row, U, V: seen.append(row["iteration"]), **options)
-    assert_same(result, descended("momentum"))
+    assert_same_bits(result, descended("momentum"))
     assert seen[0] == 10
 
 

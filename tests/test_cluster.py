@@ -11,7 +11,8 @@ import pytest
 pytest.importorskip("distributed")
 
 import clusters
-from clusters import BLOCKS, RULES, assert_same_bits, distributed, options, problem, scale
+from clusters import BLOCKS, RULES, distributed, options, problem, scale
+from problems import assert_same_bits
 
 from mflib import (
     DivergenceError,

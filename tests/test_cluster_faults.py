@@ -14,8 +14,9 @@ import pytest
 pytest.importorskip("distributed")
 
 import clusters
-from clusters import assert_same_bits, distributed, problem, scale
+from clusters import distributed, problem, scale
 from distributed import Client
+from problems import assert_same_bits
 
 from mflib import Ratings, blocks, cluster, random_factors, versions
 from mflib.blocked import Workers

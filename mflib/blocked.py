@@ -10,36 +10,56 @@ from itertools import groupby
 
 import numpy as np
 
-from mflib import arrays, blocks, versions
+from mflib import arrays, blocks, tree, versions
 
-# Sums that are added at a time: each level of the tree is a message to the scheduler and back.
+# Sums that are added at a time on a worker, and here.
 BRANCHES = 4
 
 
 class Workers:
-    """Tasks on the blocks of one descent.
+    """Tasks on the blocks of one descent: one for all neighbours that a worker has.
+
+    What such a task returns, and what it takes, is a tuple with one entry for each of its blocks.
 
     Parameters
     ----------
     client : distributed.Client
     edges : list of int
         From `blocks.cut`.
+
+    Attributes
+    ----------
+    spans : list of range
+        The blocks of each task.
+    homes : list of str
+        The worker for each span.
     """
 
     def __init__(self, client, edges):
         self.client, self.edges = client, edges
+        self.spans = [range(b, b + 1) for b in range(self.n_blocks)]  # until they have homes
         self.homes, self.versions, self.asked = [], versions.installed(), {}
 
     @property
     def n_blocks(self):
         return len(self.edges) - 1
 
-    def settle(self):
-        """Give each block a home among the workers that there are now: neighbours together."""
+    def settle(self, one_each=False):
+        """Give each block a home among the workers that there are now, neighbours together.
+
+        Parameters
+        ----------
+        one_each : bool
+            Whether each block has a task of its own: for one that is long, and done once.
+        """
         known = sorted(self.client.scheduler_info(n_workers=-1)["workers"])
         if not known:
             raise CancelledError("all workers are gone")
-        self.homes = [known[b * len(known) // self.n_blocks] for b in range(self.n_blocks)]
+        place = lambda block: block * len(known) // self.n_blocks  # noqa: E731
+        groups = groupby(range(self.n_blocks), None if one_each else place)
+        found = [list(group) for _, group in groups]
+        self.spans = [range(group[0], group[-1] + 1) for group in found]
+        self.homes = [known[place(span[0])] for span in self.spans]
 
     def grown(self):
         """Whether workers have come since that have no block, where others have several, and are ready.
@@ -57,70 +77,90 @@ class Workers:
         }
         return all(future.done() for future in self.asked.values())
 
-    def submit(self, block, function, *arguments):
-        """One task on behalf of a block."""
-        return self._map(function, {block: arguments})[block]
+    def submit(self, home, function, *arguments, name=None, priority=0):
+        """One task, where that home is alive there."""
+        name = name or function.__name__
+        return self.client.submit(
+            versions.checked,
+            self.versions,
+            function,
+            *arguments,
+            key=f"{name}-{uuid.uuid4().hex}",
+            pure=False,
+            workers=[home],
+            allow_other_workers=True,
+            priority=priority,
+        )
 
     def each(self, function, *arguments):
-        """A task for each block: of `Blocked` arguments and lists its own, of others the whole.
+        """A task for each span: function of each block.
 
+        Of `Blocked` arguments and of lists a block is given its own entry, of others the whole; the result is
         None for a block of which an argument is None.
         """
-        columns = [_futures(argument, self.n_blocks) for argument in arguments]
-        rows = dict(enumerate(zip(*columns, strict=True)))
-        found = self._map(function, {b: row for b, row in rows.items() if not any(A is None for A in row)})
-        return [found.get(b) for b in rows]
+        return self._each(function, arguments, lambda span: (tree.each_block, function))
 
-    def _map(self, function, rows, priority=0):
-        """A task for each row of arguments, by block: one message for all that have a home in common."""
-        futures, run = {}, uuid.uuid4().hex
-        for home, group in groupby(rows, lambda block: self.homes[block]):
-            own = list(group)
-            done = self.client.map(
-                versions.checked,
-                [self.versions] * len(own),
-                [function] * len(own),
-                *zip(*(rows[b] for b in own), strict=True),
-                key=[f"{function.__name__}-{run}-{b}" for b in own],
-                pure=False,
-                workers=[home],
-                allow_other_workers=True,
-                priority=priority,
-            )
-            futures.update(zip(own, done, strict=True))
-        return futures
+    def sums(self, function, *arguments):
+        """As `each`, but the tuples that function returns are added where a worker has their blocks."""
+        return self._each(
+            function, arguments, lambda span: (tree.summed, function, self.n_blocks, span.start)
+        )
+
+    def _each(self, function, arguments, begin):
+        own = [isinstance(argument, Blocked | list) for argument in arguments]
+        columns = [_futures(argument, len(self.spans)) for argument in arguments]
+        return [
+            self.submit(home, *begin(span), own, *row, name=function.__name__)
+            for span, home, *row in zip(self.spans, self.homes, *columns, strict=True)
+        ]
 
     def scatter(self, parts):
         """Send each block its part, which is read-only there."""
         try:
             return [
-                None if part is None else self.client.scatter(part, workers=[home], hash=False)
-                for part, home in zip(parts, self.homes, strict=True)
+                # in a list, because Dask would send the entries of a tuple one by one
+                self.client.scatter([tuple(parts[b] for b in span)], workers=[home], hash=False)[0]
+                for span, home in zip(self.spans, self.homes, strict=True)
             ]
         except KeyError as error:  # of the scheduler, which has just seen that worker go
             raise CancelledError(f"worker {error} is gone") from error
 
+    def few(self, sums):
+        """No more `sums` than BRANCHES: added on workers, neighbours first, so that no link carries all."""
+        homes = self.homes
+        while len(sums) > BRANCHES:
+            groups = range(0, len(sums), BRANCHES)
+            homes = [homes[place] for place in groups]
+            sums = [
+                self.submit(home, tree.merged, self.n_blocks, sums[place : place + BRANCHES], priority=10)
+                for home, place in zip(homes, groups, strict=True)
+            ]
+        return sums
+
     def total(self, sums):
-        """The sum of the tuples of all blocks, of numbers or of little more, added here."""
-        return _along_the_tree(self.client.gather([part for part in sums if part is not None]), _added)
-
-    def sum(self, sums):
-        """The sum of the tuples of all blocks, on a worker; None where a block has nothing to add."""
-        nodes = [(b, node) for b, node in enumerate(sums) if node is not None]
-        return _along_the_tree(nodes, self._added)[1]
-
-    def _added(self, groups):
-        homes = [group[0][0] for group in groups]
-        rows = [([node for _, node in group],) for group in groups]
-        found = self._map(blocks.add, dict(zip(homes, rows, strict=True)), priority=10)
-        return list(found.items())
+        """The sum of the tuples of all blocks, from `sums` or `few` of them, here."""
+        return tree.total(self.n_blocks, self.client.gather(sums))
 
     def scattered(self, U):
         """Send an array with a row for each user; one in blocks is there."""
-        if isinstance(U, Blocked):
-            return self.like(U, U.futures)
-        parts = [U[first:after] for first, after in zip(self.edges[:-1], self.edges[1:], strict=True)]
-        return Blocked(self, self.scatter(parts), U.shape, U.dtype)
+        if not isinstance(U, Blocked):
+            parts = [U[first:after] for first, after in zip(self.edges[:-1], self.edges[1:], strict=True)]
+            return Blocked(self, self.scatter(parts), U.shape, U.dtype)
+        futures, spans = U.futures, U.spans
+        if spans != self.spans:
+            futures = [
+                self._picked(home, span, futures, spans)
+                for span, home in zip(self.spans, self.homes, strict=True)
+            ]
+        return self.like(U, futures)
+
+    def _picked(self, home, span, futures, spans):
+        """The blocks of a span from those of others."""
+        near = [
+            place for place, other in enumerate(spans) if other.start < span.stop and span.start < other.stop
+        ]
+        skip = span.start - spans[near[0]].start
+        return self.submit(home, blocks.picked, [futures[place] for place in near], skip, len(span))
 
     def like(self, U, futures):
         """Blocks of another array of the shape of U."""
@@ -135,7 +175,9 @@ class Blocked:
     shape : tuple of int
     dtype : dtype
     futures : list of distributed.Future
-        The blocks, in order.
+        Tuples of blocks, in order.
+    spans : list of range
+        Of which blocks.
     factor : float
         What is still to be multiplied with `unscaled`: a task less where a sum is next.
     made_anew : bool
@@ -144,7 +186,7 @@ class Blocked:
 
     def __init__(self, workers, futures, shape, dtype, factor=1, made_anew=False):
         self.workers, self.unscaled, self.shape, self.dtype = workers, futures, shape, dtype
-        self.factor, self.made_anew = factor, made_anew
+        self.spans, self.factor, self.made_anew = workers.spans, factor, made_anew
 
     def __len__(self):
         return self.shape[0]
@@ -158,30 +200,13 @@ class Blocked:
 
     def gather(self):
         """All of it, as an array here."""
-        return np.concatenate(self.workers.client.gather(self.futures))
+        return np.concatenate([rows for span in self.workers.client.gather(self.futures) for rows in span])
 
 
-def _along_the_tree(nodes, added):
-    """The one node that is left.
-
-    Neighbours are added first, some at a time, then neighbouring sums: a tree that depends on the
-    number of blocks alone, as the order of the additions does, and so the bits.
-    """
-    while len(nodes) > 1:
-        groups = [nodes[place : place + BRANCHES] for place in range(0, len(nodes), BRANCHES)]
-        alone = groups.pop() if len(groups[-1]) == 1 else []
-        nodes = [*added(groups), *alone]
-    return nodes[0]
-
-
-def _added(groups):
-    return [blocks.add(group) for group in groups]
-
-
-def _futures(argument, n_blocks):
+def _futures(argument, n_spans):
     if isinstance(argument, Blocked):
         return argument.futures
-    return argument if isinstance(argument, list) else [argument] * n_blocks
+    return argument if isinstance(argument, list) else [argument] * n_spans
 
 
 @arrays.scale.register
@@ -199,5 +224,5 @@ def _(X: Blocked, a, Y, b, out=None):
 def _(X: Blocked, Y, *more):
     several = X, Y, *more
     factors = [A.factor * B.factor for A, B in zip(several[::2], several[1::2], strict=True)]
-    sums = X.workers.total(X.workers.each(blocks.dots, *(A.unscaled for A in several)))
+    sums = X.workers.total(X.workers.sums(blocks.dots, *(A.unscaled for A in several)))
     return [factor * total for factor, total in zip(factors, sums, strict=True)]

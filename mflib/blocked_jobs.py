@@ -56,7 +56,7 @@ def random_factors(
 
 
 def _random_rows(n, seed, n_factors, options):
-    return descent.random_factors((n, 1), n_factors, seed, **options)[0]
+    return (descent.random_factors((n, 1), n_factors, seed, **options)[0],)
 
 
 def evaluate(ratings, U, V, *, client):
@@ -86,7 +86,7 @@ def evaluate(ratings, U, V, *, client):
     check_factors(ratings, U, V)
 
     def job(workers):
-        return workers.total(_each(workers, _errors, ratings, U, V))
+        return workers.total(workers.sums(_errors, *_arguments(workers, ratings, U, V)))
 
     squares, absolutes = carried_out(client, ratings.edges, job)
     N = ratings.n_ratings
@@ -130,9 +130,8 @@ def predict(ratings, U, V, folder, *, client):
     with NewFolder(folder) as made:
 
         def job(workers):
-            return client.gather(
-                [one for one in _each(workers, _write, ratings, U, V, made.partial) if one is not None]
-            )
+            tasks = workers.each(_write, *_arguments(workers, ratings, U, V), made.partial)
+            return [name for (name,) in client.gather(tasks) if name is not None]
 
         names = carried_out(client, ratings.edges, job)
         made.complete(names.__contains__)
@@ -164,13 +163,10 @@ def _write(source, U, V, folder):
     return name
 
 
-def _each(workers, function, ratings, U, V, *more):
-    """A task for each block of its source, its rows of U, and V; None where a block has no rating."""
-    V = workers.client.scatter(V, hash=False)
-    return [
-        None if source is None else workers.submit(b, function, source, own, V, *more)
-        for b, (source, own) in enumerate(zip(ratings.sources(), workers.scattered(U).futures, strict=True))
-    ]
+def _arguments(workers, ratings, U, V):
+    """What a task on blocks is given: the source of each, its rows of U, and V."""
+    own = workers.scatter(ratings.sources()), workers.scattered(U)
+    return *own, workers.client.scatter(V, hash=False)
 
 
 def carried_out(client, edges, job):
@@ -194,7 +190,7 @@ def _settled(client, edges):
     """Workers of our versions, with a home for each block."""
     recovery.ready(client)
     workers = Workers(client, edges)
-    workers.settle()
+    workers.settle(one_each=True)
     return workers
 
 
@@ -244,11 +240,16 @@ def check_start(ratings, U, V, biases, validation, n_blocks):
 
 
 def _faults(U):
-    """`descent.faults` of each block."""
+    """`descent.faults` of all blocks."""
     client = U.workers.client
     try:
-        return client.gather([client.submit(descent.faults, rows, -1) for rows in U.futures])
+        found = client.gather([client.submit(_faults_of, rows) for rows in U.futures])
     except CancelledError:
         raise ConnectionError(
             "blocks of U are gone with their worker: begin from cluster.random_factors, or from an array"
         ) from None
+    return [one for several in found for one in several]
+
+
+def _faults_of(several):
+    return [descent.faults(rows, -1) for rows in several]

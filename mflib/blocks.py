@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mflib import arrays, normal, sorting, sparse, training
+from mflib import arrays, normal, sorting, sparse, training, tree
 from mflib.columns import index_dtype
 from mflib.objective import REG_WEIGHTINGS, add_penalty, free_columns, weighted_products
 from mflib.ratings import Ratings
@@ -174,10 +174,11 @@ def item_equations(block, U, V, first, after, terms):
         return normal.equations(_ratings(block), *aligned(U, V), first, after, _held(V, terms))
 
 
-def item_step(equations, V, ridge, terms):
-    """The exact step of some rows of V from their equations, summed over all blocks (`normal.step`)."""
+def item_step(n_blocks, sums, V, first, after, ridge, terms):
+    """The exact step of some rows of V from what all blocks add to their equations (`normal.step`)."""
+    equations = tree.total(n_blocks, sums)
     with np.errstate(over="ignore", invalid="ignore"):
-        return normal.step(*aligned(*equations, V, ridge), _held(V, terms))
+        return normal.step(*aligned(*equations, V[first:after], ridge), _held(V, terms))
 
 
 def _held(V, terms):
@@ -207,10 +208,6 @@ def dots(*pairs):
         return tuple(arrays.dots(*pairs))
 
 
-def add(parts):
-    """The sums of the tuples of some blocks, each by itself, in their order: a node of the tree."""
-    sums = list(parts[0])
-    with np.errstate(over="ignore", invalid="ignore"):
-        for part in parts[1:]:
-            sums = [a + b for a, b in zip(sums, part, strict=True)]
-    return tuple(sums)
+def picked(spans, skip, n_blocks):
+    """So many blocks of those of some spans, without the first ones."""
+    return tuple(rows for span in spans for rows in span)[skip : skip + n_blocks]

@@ -6,6 +6,8 @@ what. Where a worker takes arrays with it, the descent goes back to the last sta
 computes the same bits again.
 """
 
+import itertools
+
 import numpy as np
 
 from mflib import blocks, checkpoints, checks, descent, versions
@@ -35,7 +37,7 @@ __all__ = [
 ]
 
 # Bytes of the normal equations of items that a block works out at a time.
-EQUATIONS = 1 << 26
+EQUATIONS = 1 << 23
 
 
 def descend(
@@ -243,10 +245,10 @@ class BlockedTraining:
     def evaluate(self, U, V):
         """E, J and both gradients, as `Objective.evaluate`."""
         workers, terms = self.workers, self.terms
-        sums = workers.sum(workers.each(blocks.evaluate, self.train, U, self._sent(V), terms))
+        sums = workers.few(workers.sums(blocks.evaluate, self.train, U, self._sent(V), terms))
         grad_U = workers.like(U, workers.each(blocks.user_gradient, self.train, U, self._sent(V), terms))
         self.ahead = U, V, self._squares(U, V)  # while the client waits for the others
-        E, penalty, grad_V = workers.client.gather(sums)
+        E, penalty, grad_V = workers.total(sums)
         grad_V = np.array(grad_V)  # what Dask has received may be read-only
         if terms.reg:
             free = free_columns(terms.biases)[1]
@@ -264,7 +266,7 @@ class BlockedTraining:
 
     def loss_and_objective(self, U, V):
         """E (E04) and J (E16)."""
-        sums = self.workers.each(blocks.loss_and_penalty, self.train, U, self._sent(V), self.terms)
+        sums = self.workers.sums(blocks.loss_and_penalty, self.train, U, self._sent(V), self.terms)
         E, penalty = self.workers.total(sums)
         return E, E + self._penalty(penalty, V, V)
 
@@ -281,12 +283,12 @@ class BlockedTraining:
         """Σ Δ² of the validation ratings, on the way; None where there are none."""
         if self.validation is None:
             return None
-        return self.workers.each(blocks.squares, self.validating, U, self._sent(V))
+        return self.workers.sums(blocks.squares, self.validating, U, self._sent(V))
 
     def along(self, U, V, P, Q):
         """The coefficients of J along a line, as `Objective.along`."""
         there = self.workers.client.scatter(Q, hash=False)
-        sums = self.workers.each(
+        sums = self.workers.sums(
             blocks.along, self.train, U, self._sent(V), P.unscaled, P.factor, there, self.terms
         )
         coefficients, (constant, slope, square) = self.workers.total(sums)
@@ -306,19 +308,16 @@ class BlockedTraining:
             return self.workers.like(
                 U, self.workers.each(blocks.user_step, self.train, U, self._sent(V), self.terms)
             )
-        ridge, step = self.terms.reg * self.b.astype(np.float64), np.empty_like(V)
+        ridge = self.terms.reg * self.b.astype(np.float64)
         n_rows = max(1, EQUATIONS // (V.shape[1] * (V.shape[1] + 1) * V.itemsize))
-        for first in range(0, len(V), n_rows):
-            rows = slice(first, min(first + n_rows, len(V)))
-            step[rows] = self._item_step(U, V, rows, ridge[rows])
-        return step
+        pieces = [(first, min(first + n_rows, len(V))) for first in range(0, len(V), n_rows)]
+        homes = itertools.cycle(self.workers.homes)  # each solves some
+        steps = [self._item_step(next(homes), U, self._sent(V), *piece, ridge) for piece in pieces]
+        return np.concatenate(self.workers.client.gather(steps))
 
-    def _item_step(self, U, V, rows, ridge):
-        """`block_step` of some rows of V."""
-        sums = self.workers.each(
-            blocks.item_equations, self.train, U, self._sent(V), rows.start, rows.stop, self.terms
-        )
-        equations = self.workers.sum(sums)
-        del sums
-        step = self.workers.submit(0, blocks.item_step, equations, V[rows], ridge, self.terms)
-        return self.workers.client.gather(step)
+    def _item_step(self, home, U, V, first, after, ridge):
+        """`block_step` of the rows of V from `first` to `after`, on the way."""
+        workers, terms = self.workers, self.terms
+        sums = workers.few(workers.sums(blocks.item_equations, self.train, U, V, first, after, terms))
+        rows, ridge = (first, after), ridge[first:after]
+        return workers.submit(home, blocks.item_step, workers.n_blocks, sums, V, *rows, ridge, terms)

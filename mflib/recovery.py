@@ -171,7 +171,8 @@ class Room:
             Around a MemoryError with the number of blocks and of workers that would do.
         """
         for worker, limit in self._limits().items():
-            own = [size for home, size in zip(self.workers.homes, self.sizes, strict=True) if home == worker]
+            spans = zip(self.workers.homes, self.workers.spans, strict=True)
+            own = [self.sizes[block] for home, span in spans if home == worker for block in span]
             if limit and own and sum(own) > _free(limit):
                 raise Ours from MemoryError(
                     f"{len(own)} of {len(self.sizes)} blocks are for worker {worker} and need "

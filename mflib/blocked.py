@@ -77,7 +77,7 @@ class Workers:
         }
         return all(future.done() for future in self.asked.values())
 
-    def submit(self, home, function, *arguments, name=None, priority=0):
+    def submit(self, home, function, *arguments, name=None):
         """One task, where that home is alive there."""
         name = name or function.__name__
         return self.client.submit(
@@ -89,7 +89,7 @@ class Workers:
             pure=False,
             workers=[home],
             allow_other_workers=True,
-            priority=priority,
+            fifo_timeout="0 s",  # in the order of asking: what others wait for is asked first
         )
 
     def each(self, function, *arguments):
@@ -132,7 +132,7 @@ class Workers:
             groups = range(0, len(sums), BRANCHES)
             homes = [homes[place] for place in groups]
             sums = [
-                self.submit(home, tree.merged, self.n_blocks, sums[place : place + BRANCHES], priority=10)
+                self.submit(home, tree.merged, self.n_blocks, sums[place : place + BRANCHES])
                 for home, place in zip(homes, groups, strict=True)
             ]
         return sums

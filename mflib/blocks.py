@@ -171,14 +171,14 @@ def user_step(block, U, V, terms):
 def item_equations(block, U, V, first, after, terms):
     """What a block adds to the normal equations of some items (`normal.equations`)."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return normal.equations(_ratings(block), *aligned(U, V), first, after, _held(V, terms))
+        return (normal.equations(_ratings(block), *aligned(U, V), first, after, _held(V, terms)),)
 
 
 def item_step(n_blocks, sums, V, first, after, ridge, terms):
     """The exact step of some rows of V from what all blocks add to their equations (`normal.step`)."""
-    equations = tree.total(n_blocks, sums)
+    (equations,) = tree.total(n_blocks, sums)
     with np.errstate(over="ignore", invalid="ignore"):
-        return normal.step(*aligned(*equations, V[first:after], ridge), _held(V, terms))
+        return normal.step(*aligned(equations, V[first:after], ridge), _held(V, terms))
 
 
 def _held(V, terms):

@@ -309,7 +309,7 @@ class BlockedTraining:
                 U, self.workers.each(blocks.user_step, self.train, U, self._sent(V), self.terms)
             )
         ridge = self.terms.reg * self.b.astype(np.float64)
-        n_rows = max(1, EQUATIONS // (V.shape[1] * (V.shape[1] + 1) * V.itemsize))
+        n_rows = max(1, 2 * max(EQUATIONS, V.nbytes) // (V.shape[1] * (V.shape[1] + 3) * V.itemsize))
         pieces = [(first, min(first + n_rows, len(V))) for first in range(0, len(V), n_rows)]
         homes = itertools.cycle(self.workers.homes)  # each solves some
         steps = [self._item_step(next(homes), U, self._sent(V), *piece, ridge) for piece in pieces]

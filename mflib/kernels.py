@@ -672,22 +672,21 @@ def block_steps(turn, n_chunks, starts, columns, values, A, B, ridge, held, widt
 
 
 @compiled(nogil=True)
-def equations(turn, starts, columns, values, A, B, held, width, height, normals, rights):
+def equations(turn, starts, columns, values, A, B, held, width, height, sums):
     """BᵀB and Bᵀ Δ of each row a of A: what these ratings add to its normal equations.
 
     Parameters
     ----------
     turn, starts, columns, values, A, B, held, width, height
         As for `block_steps`; a turn is for one row, and `starts` may be those of some rows alone.
-    normals : ndarray of A's dtype, shape (rows, k, k)
-    rights : ndarray of A's dtype, shape (rows, k)
-        Written.
+    sums : ndarray of A's dtype, shape (rows, k (k + 3) / 2)
+        Written: of BᵀB, which is symmetric, the rows up to the diagonal, then Bᵀ Δ.
     """
     k = np.uint64(A.shape[1])
     lanes = np.uint64(len(width) * VECTOR_BYTES // A.itemsize)
     gathered = np.empty((GATHERED, lanes), A.dtype)
     errors = np.empty(GATHERED, A.dtype)
-    normal = np.zeros((lanes, lanes), A.dtype)
+    normal, right = np.zeros((lanes, lanes), A.dtype), np.empty((1, lanes), A.dtype)
     i = np.uint64(take_turn(turn))
     while i < len(A):
         a, p, stop = load_row(A, i, width), starts[i], starts[i + ONE]
@@ -701,15 +700,19 @@ def equations(turn, starts, columns, values, A, B, held, width, height, normals,
                 total = add_multiple(total, errors[t], load_row(gathered, t, width))
             _add_products(gathered, end - p, normal, width, height)
             p = end
+        store_row(right, ZERO, total)
+        place = ZERO
         for r in range(k):
-            for c in range(k):
-                normals[i, r, c] = normal[r, c]
-        store_row(rights, i, total)
+            for c in range(r + ONE):
+                sums[i, place] = normal[r, c]
+                place += ONE
+        for c in range(k):
+            sums[i, place + c] = right[ZERO, c]
         i = np.uint64(take_turn(turn))
 
 
 @compiled(nogil=True)
-def solve_equations(turn, normals, rights, A, ridge, held, width, steps):
+def solve_equations(turn, sums, A, ridge, held, width, steps):
     """The step of each row a of A from the sums of its equations, as in `block_steps`; they are as there."""
     k, number = np.uint64(A.shape[1]), A.dtype.type
     lanes = np.uint64(len(width) * VECTOR_BYTES // A.itemsize)
@@ -717,14 +720,15 @@ def solve_equations(turn, normals, rights, A, ridge, held, width, steps):
     right, solution = np.empty((1, lanes), A.dtype), np.empty((1, lanes), A.dtype)
     i = np.uint64(take_turn(turn))
     while i < len(A):
+        place = ZERO
         for r in range(k):
-            for c in range(k):
-                normal[r, c] = normals[i, r, c]
+            for c in range(r + ONE):
+                normal[r, c] = normal[c, r] = sums[i, place]
+                place += ONE
         weight = number(ridge[i]) + _damping(normal, k)
-        for r in range(k):
-            normal[r, r] += weight
-        total = add_multiple(load_row(rights, i, width), -number(ridge[i]), load_row(A, i, width))
-        store_row(right, ZERO, total)
+        for c in range(k):
+            normal[c, c] += weight
+            right[ZERO, c] = sums[i, place + c] - number(ridge[i]) * A[i, c]
         if held >= 0:
             right[ZERO, held] = 0
         _solve(normal, right, k, width, solution)

@@ -19,9 +19,8 @@ def equations(ratings, U, V, first, after, held=None):
 
     Returns
     -------
-    normal : ndarray of the dtype of V, shape (after − first, k, k)
-        Σ_{i: r_ij = 1} u_i u_iᵀ.
-    right : ndarray of the dtype of V, shape (after − first, k)
+    ndarray of the dtype of V, shape (after − first, k (k + 3) / 2)
+        Of each Σ_{i: r_ij = 1} u_i u_iᵀ, which is symmetric, the rows up to the diagonal; then
         Σ_{i: r_ij = 1} Δ_ij u_i.
 
     Notes
@@ -34,19 +33,18 @@ def equations(ratings, U, V, first, after, held=None):
     >>> from mflib import Ratings
     >>> ratings = Ratings.from_arrays([0, 1], [0, 0], [5.0, 3.0], shape=(2, 1))
     >>> equations(ratings, np.array([[1.0], [2.0]]), np.array([[1.0]]), 0, 1)
-    (array([[[5.]]]), array([[6.]]))
+    array([[5., 6.]])
     """
     return sparse._form().equations(ratings, U, V, first, after, -1 if held is None else held)
 
 
-def step(normal, right, V, ridge, held=None):
+def step(sums, V, ridge, held=None):
     """The step of each row of V from its equations, as `sparse.block_step` solves them.
 
     Parameters
     ----------
-    normal : ndarray of the dtype of V, shape (rows, k, k)
-    right : ndarray of the dtype of V, shape (rows, k)
-        Sums of what `equations` returns, over all ratings.
+    sums : ndarray of the dtype of V, shape (rows, k (k + 3) / 2)
+        Of what `equations` returns, over all ratings.
     V : ndarray, shape (rows, k)
     ridge : ndarray of float64, shape (rows,)
         λ b_j of E16.
@@ -60,8 +58,7 @@ def step(normal, right, V, ridge, held=None):
     Examples
     --------
     >>> import numpy as np
-    >>> one = np.array([[1.0]])
-    >>> step(np.array([[[5.0]]]), np.array([[6.0]]), one, np.zeros(1))
+    >>> step(np.array([[5.0, 6.0]]), np.array([[1.0]]), np.zeros(1))
     array([[1.2]])
     """
-    return sparse._form().solved(normal, right, V, ridge, -1 if held is None else held)
+    return sparse._form().solved(sums, V, ridge, -1 if held is None else held)

@@ -62,18 +62,19 @@ def block_step(ratings, U, V, of, ridge, held):
 def equations(ratings, U, V, first, after, held):
     """The sums of the normal equations of some items."""
     starts, A = ratings.item_starts[first : after + 1], V[first:after]
-    normal, right = np.empty((len(A), *V.shape[1:] * 2), dtype=V.dtype), np.empty_like(A)
+    k = V.shape[1]
+    sums = np.empty((len(A), k * (k + 3) // 2), dtype=V.dtype)
     order = _frozen(_unsigned(starts)), _unsigned(ratings.users_by_item), ratings.values_by_item
     width = _width(A)
     rows = *order, _frozen(A), _frozen(U), held, width, _height(width)
-    share_out(kernels.equations, len(A), *rows, normal, right)
-    return normal, right
+    share_out(kernels.equations, len(A), *rows, sums)
+    return sums
 
 
-def solved(normal, right, V, ridge, held):
+def solved(sums, V, ridge, held):
     """The step of each item from its equations."""
     steps = np.empty_like(V)
-    known = (_frozen(W) for W in (normal, right, V, ridge))
+    known = (_frozen(W) for W in (sums, V, ridge))
     share_out(kernels.solve_equations, len(V), *known, held, _width(V), steps)
     return steps
 

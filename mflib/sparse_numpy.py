@@ -78,20 +78,24 @@ def block_step(ratings, U, V, of, ridge, held):
 
 def equations(ratings, U, V, first, after, held):
     """The sums of the normal equations of some items, 0 in the column held."""
-    normal, right = np.zeros((after - first, *V.shape[1:] * 2), V.dtype), np.zeros_like(V[first:after])
+    k = V.shape[1]
+    sums, triangle = np.zeros((after - first, k * (k + 3) // 2), V.dtype), np.tril_indices(k)
     for place, j in enumerate(range(first, after)):
         own = slice(ratings.item_starts[j], ratings.item_starts[j + 1])
         rows = U[ratings.users_by_item[own]]
         errors = ratings.values_by_item[own].astype(V.dtype) - rows @ V[j]
         if held >= 0:
             rows[:, held] = 0
-        normal[place], right[place] = rows.T @ rows, rows.T @ errors
-    return normal, right
+        sums[place] = np.concatenate(((rows.T @ rows)[triangle], rows.T @ errors))
+    return sums
 
 
-def solved(normal, right, V, ridge, held):
+def solved(sums, V, ridge, held):
     """The step of each item from its equations."""
-    steps = np.zeros_like(V)
+    steps, k = np.zeros_like(V), V.shape[1]
+    (rows, columns), right = np.tril_indices(k), sums[:, -k:]
+    normal = np.empty((len(V), k, k), V.dtype)
+    normal[:, rows, columns] = normal[:, columns, rows] = sums[:, :-k]
     free = np.delete(np.arange(V.shape[1]), held if held >= 0 else [])
     for j, own in enumerate(normal[:, free][:, :, free]):
         total = ridge[j] + DAMPING * np.finfo(V.dtype).eps * np.trace(own)

@@ -2,7 +2,8 @@
 
 Ratings are planted with the numbers of users and items of MovieLens 1M and 25M, k = 16, float32. The two take
 turns with each rule, in another order each round; of a turn the median iteration counts, without the first.
-Then the plain rule runs on the two workers in 1, 2, 4, 8 and 16 blocks.
+Then the plain rule runs on the two workers in 1, 2, 4, 8 and 16 blocks; and, with too few ratings for
+computing to count, on 1, 2, 4 and 8 workers.
 
 Bytes are counted, not computed: all that scheduler, client and workers write to their connections. Memory is
 what a worker holds above what it held before the ratings came, the largest while they came included.
@@ -41,6 +42,7 @@ RULES = {
     "alternating": {"reg": 0.01},
 }
 BLOCKS = (1, 2, 4, 8, 16)
+MORE_WORKERS, FEW = (1, 2, 4, 8), 10_000
 SENT = 1 << 26
 
 
@@ -59,10 +61,10 @@ def main():
     about = {**evaluation.machine(), "distributed": cluster_count.version()}
     for other in ("torch", "compiler", "scipy"):
         del about[other]
-    measured = {"machine": about, "k": FACTORS, "dtype": DTYPE, "workers": WORKERS, "cases": []}
+    measured = {"machine": about, "k": FACTORS, "dtype": DTYPE, "cases": []}
     print(", ".join(f"{key} {value}" for key, value in about.items()), flush=True)
     set_num_threads(WORKERS)  # of this process; a worker has one
-    with two_workers() as client:
+    with workers_of(WORKERS) as client:
         measured["seconds_a_byte"] = transfers(client)
         for size in sizes:
             print(f"planting {size} ratings", flush=True)
@@ -71,18 +73,21 @@ def main():
             measure(measured, client, size, ratings, start, options.rounds)
             measured["seconds"] = round(time.perf_counter() - begin)
             evaluation.write(options.json, measured)
+    grow_workers(measured, sizes[0])
+    measured["seconds"] = round(time.perf_counter() - begin)
+    evaluation.write(options.json, measured)
     print(cluster_report.report(measured))
     print(f"\n{measured['seconds']} s; written to {options.json}")
     return 0
 
 
 @contextmanager
-def two_workers():
+def workers_of(n):
     """A client of a scheduler and workers on this machine; their bytes are counted."""
     options = {"threads_per_worker": 1, "processes": True, "env": {"NUMBA_NUM_THREADS": "1"}}
     with (
         dask.config.set(local_cluster.CONFIG),
-        LocalCluster(WORKERS, host="127.0.0.1", dashboard_address=None, **options) as started,
+        LocalCluster(n, host="127.0.0.1", dashboard_address=None, **options) as started,
         Client(started, direct_to_workers=True) as client,
     ):
         cluster_count.begin(client)
@@ -101,14 +106,26 @@ def transfers(client, times=7):
     return found
 
 
+def about_case(size, ratings, rule, n_blocks, workers=WORKERS):
+    """What a case is of; its measurements are to come."""
+    n, m = ratings.shape
+    return {
+        "size": size, "n_users": n, "n_items": m, "n_ratings": ratings.n_ratings,
+        "rule": rule, "n_blocks": n_blocks, "workers": workers, "one": [], "two": [],
+    }  # fmt: skip
+
+
+def few_of(ratings):
+    """So few ratings of the same users and items that computing does not count."""
+    return ratings.subset(np.arange(0, ratings.n_ratings, max(1, ratings.n_ratings // FEW)))
+
+
 def measure(measured, client, size, ratings, start, rounds):
     """All cases of a size: the rules on one process and on the workers, then more and fewer blocks."""
-    n, m = ratings.shape
-    about = {"size": size, "n_users": n, "n_items": m, "n_ratings": ratings.n_ratings}
     # two blocks a worker at least, as the docs have it
     n_blocks = max(2 * WORKERS, len(blocks.cut(ratings.user_starts)) - 1)
-    cases = {rule: {**about, "rule": rule, "n_blocks": n_blocks, "one": [], "two": []} for rule in RULES}
-    few = ratings.subset(np.arange(0, ratings.n_ratings, max(1, ratings.n_ratings // 10_000)))
+    cases = {rule: about_case(size, ratings, rule, n_blocks) for rule in RULES}
+    few = few_of(ratings)
     for rule in RULES:  # what is compiled or loaded once is no part of an iteration, nor of its memory
         on_workers(client, few, start, rule, WORKERS, 2)
         on_one(few, start, rule, 2)
@@ -123,10 +140,26 @@ def measure(measured, client, size, ratings, start, rounds):
                 else:
                     add_turn(case, client, ratings, start, before, ITERATIONS[size])
     for n_blocks in BLOCKS:
-        case = {**about, "rule": "plain", "n_blocks": n_blocks, "one": [], "two": []}
+        case = about_case(size, ratings, "plain", n_blocks)
         add_turn(case, client, ratings, start, before, ITERATIONS[size])
         cases["blocks", n_blocks] = case
     for case in cases.values():
+        measured["cases"].append(case)
+        print(cluster_report.case_in_words(case), flush=True)
+
+
+def grow_workers(measured, size):
+    """The plain rule on more and more workers that share the cores, with few ratings."""
+    ratings = few_of(evaluation.ratings_of(size).astype(DTYPE))
+    start = random_factors(ratings.shape, FACTORS, seed=1, mean=3.5, dtype=DTYPE)
+    for workers in MORE_WORKERS:
+        with workers_of(workers) as client:
+            case = about_case(
+                f"{ratings.n_ratings:.0e}".replace("e+0", "e"), ratings, "plain", workers, workers
+            )
+            on_workers(client, ratings, start, "plain", workers, 2)
+            before = cluster_count.memory(client)
+            add_turn(case, client, ratings, start, before, ITERATIONS[size])
         measured["cases"].append(case)
         print(cluster_report.case_in_words(case), flush=True)
 

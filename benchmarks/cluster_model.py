@@ -2,12 +2,13 @@
 
 On W workers with p threads each, in B blocks, of N ratings, m items, k factors and numbers of s bytes:
 
-    T = α + β B + γ k N / (W p) + h m k s (δ + 1 / w)
+    T = α + β W + γ k N / (W p) + ε m k s B / W + h m k s (δ + 1 / w)
 
-α is what an iteration costs in any case, β what a block adds to the work of client and scheduler, γ the
-compute of a rating and factor on one thread. These three are fitted: least squares of relative errors, none
-negative, where h m k s are the bytes counted and N / W is the ratings of its busiest worker. δ, what
-a byte costs the processes that send and receive it, is measured by itself. w is the bandwidth of a machine's
+α is what an iteration costs in any case, β what a worker adds to the work of client and scheduler, γ the
+compute of a rating and factor on one thread, ε what a worker's block costs for each byte of its ∂V. These
+four are fitted: least squares of relative errors, none negative, where h m k s are the bytes counted, and
+N / W and B / W those of the busiest worker. δ, what a byte costs the processes that send and receive it, is
+measured by itself. w is the bandwidth of a machine's
 link, which one machine does not tell. h is how often a V goes over a link, one after another: to the first
 worker, from those that have it to the others, up the tree of sums, and to the client.
 """
@@ -18,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import nnls
 
-COEFFICIENTS = ("α", "β", "γ", "δ")
+COEFFICIENTS = ("α", "β", "γ", "ε", "δ")
 # What is asked: users, items, ratings.
 QUESTIONS = {"10⁹": (10**7, 10**6, 10**9), "10¹¹": (10**9, 10**7, 10**11)}
 WORKERS = (10, 30, 100, 300, 1000)
@@ -32,7 +33,7 @@ class Part(NamedTuple):
     """Seconds of an iteration, by what they go to."""
 
     compute: float
-    blocks: float  # client and scheduler
+    scheduler: float  # and client
     network: float
 
     @property
@@ -59,9 +60,9 @@ def cases_of(measured):
 
 def row(measured, case):
     """What the coefficients are multiplied with."""
-    share = -(-case["n_blocks"] // measured["workers"]) / case["n_blocks"]  # of the busiest worker
-    moved = statistics.median(case["moved"])
-    return [1, case["n_blocks"], measured["k"] * case["n_ratings"] * share, moved]
+    most = -(-case["n_blocks"] // case["workers"])  # blocks of the busiest worker
+    compute = measured["k"] * case["n_ratings"] * most / case["n_blocks"]
+    return [1, case["workers"], compute, most * case["V_bytes"], statistics.median(case["moved"])]
 
 
 def fit(measured):
@@ -93,20 +94,21 @@ def hops(n_workers, form):
     """How often a V goes over a link, one after another."""
     if form.in_parts:
         return 2  # each part to its worker to be summed, and the sums to all
-    doublings, levels, reach = 0, 0, 1
+    doublings, up, sums = 0, 0, n_workers
     while 2**doublings < n_workers:
         doublings += 1
-    while reach < n_workers:
-        levels, reach = levels + 1, reach * BRANCHES
-    return 1 + doublings + (BRANCHES - 1) * levels + 1
+    while sums > BRANCHES:  # some workers add those of others to theirs, the client the last ones
+        up, sums = up + BRANCHES - 1, -(-sums // BRANCHES)
+    return 1 + doublings + up + sums
 
 
 def predicted(coefficients, question, n_workers, k, form):
     """The time of an iteration (`Part`) of one of `QUESTIONS`."""
     _, m, N = QUESTIONS[question]
+    computed = coefficients["γ"] * k * N / (n_workers * THREADS)
     return Part(
-        compute=coefficients["γ"] * k * N / (n_workers * THREADS),
-        blocks=coefficients["α"] + coefficients["β"] * BLOCKS_A_WORKER * n_workers,
+        compute=computed + coefficients["ε"] * BLOCKS_A_WORKER * m * k * Form().size,
+        scheduler=coefficients["α"] + coefficients["β"] * n_workers,
         network=hops(n_workers, form) * m * k * form.size * (coefficients["δ"] + 1 / LINK),
     )
 

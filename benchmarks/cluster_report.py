@@ -18,7 +18,6 @@ FORMS = {
     "V in parts": model.Form(in_parts=True),
     "V in parts, float16": model.Form(size=2, in_parts=True),
 }
-LIMITS = {"compute": "compute", "blocks": "scheduler", "network": "network"}
 
 
 def compared(measured, size):
@@ -31,15 +30,25 @@ def growth(measured, size):
     return [case for case in measured["cases"] if case["size"] == size and not case["one"]]
 
 
+def sizes_of(measured):
+    """The sizes at which one process was measured too."""
+    return list(dict.fromkeys(case["size"] for case in measured["cases"] if case["one"]))
+
+
+def more_workers(measured):
+    """The cases that tell how the time grows with the workers."""
+    return [case for case in measured["cases"] if case["size"] not in sizes_of(measured)]
+
+
 def speed(case):
     """Speed of the workers over that of the one process: of the medians, least and most of a round."""
     rounds = [one / two for one, two in zip(case["one"], case["two"], strict=True)]
     return statistics.median(case["one"]) / statistics.median(case["two"]), min(rounds), max(rounds)
 
 
-def moved(measured, case):
+def moved(case):
     """Bytes an iteration over m k (bytes of a number) (workers + blocks)."""
-    return statistics.median(case["moved"]) / (case["V_bytes"] * (measured["workers"] + case["n_blocks"]))
+    return statistics.median(case["moved"]) / (case["V_bytes"] * (case["workers"] + case["n_blocks"]))
 
 
 def memory(case):
@@ -61,7 +70,7 @@ def goals(measured):
                 (
                     f"bytes an iteration over m k s (workers + blocks), {rule}",
                     1.1,
-                    case and moved(measured, case),
+                    case and moved(case),
                 )
             )
         found.append((f"memory of a worker over 1.3 blocks + 3 V, {rule}", 1, case and memory(case)))
@@ -85,7 +94,7 @@ def case_in_words(case):
     text = f"{case['size']:>6} {case['rule']:<12} {case['n_blocks']:>2} blocks: "
     if case["one"]:
         text += f"one process {milliseconds(case['one'])} ms, "
-    text += f"two workers {milliseconds(case['two'])} ms an iteration"
+    text += f"{case['workers']} workers {milliseconds(case['two'])} ms an iteration"
     if case["one"]:
         text += " (speed {:.2f}, {:.2f} to {:.2f})".format(*speed(case))
     text += f", {megabytes(statistics.median(case['moved']))} MB moved"
@@ -117,7 +126,7 @@ def table_of_figures(measured):
         "| N | rule | blocks | one process | two workers | speed | MB moved | MB a worker | of blocks |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    sizes = list(dict.fromkeys(case["size"] for case in measured["cases"]))
+    sizes = sizes_of(measured)
     for size in sizes:
         for rule, case in compared(measured, size).items():
             lines.append(
@@ -138,6 +147,16 @@ def table_of_figures(measured):
             ("of blocks", lambda case: megabytes(case["blocks_bytes"])),
         ):
             lines.append(f"| {size} | {what} | " + " | ".join(map(value, cases)) + " |")
+    cases = more_workers(measured)
+    lines += [
+        "",
+        f"The plain rule with {cases[0]['n_ratings']:,} ratings, with the number of workers, a block each; "
+        "all share the cores:",
+        "",
+        "| workers | " + " | ".join(str(case["workers"]) for case in cases) + " |",
+        "|---" * (1 + len(cases)) + "|",
+        "| ms | " + " | ".join(milliseconds(case["two"]) for case in cases) + " |",
+    ]
     lines += ["", "| goal | limit | measured | |", "|---|---|---|---|"]
     for what, limit, value, met in goals(measured):
         said = "–" if value is None else f"{value:.2f}"
@@ -155,8 +174,9 @@ def text_of_model(measured):
             "| coefficient | of | value |",
             "|---|---|---|",
             f"| α | an iteration | {short(1e3 * found['α'])} ms |",
-            f"| β | a block | {short(1e3 * found['β'])} ms |",
+            f"| β | a worker | {short(1e3 * found['β'])} ms |",
             f"| γ | a rating and factor, on a thread | {short(1e9 * found['γ'])} ns |",
+            f"| ε | a byte of ∂V, for each block of a worker | {short(1e9 * found['ε'])} ns |",
             f"| δ | a byte sent and received | {short(1e9 * found['δ'])} ns |",
             "",
             f"The fit is of {len(model.cases_of(measured))} cases; its largest error is "
@@ -181,7 +201,7 @@ def table_of_plan(measured):
             ]
             for name, form in FORMS.items():
                 parts = [model.predicted(found, question, w, k, form) for w in model.WORKERS]
-                cells = [f"{short(part.total)} ({LIMITS[part.limit]})" for part in parts]
+                cells = [f"{short(part.total)} ({part.limit})" for part in parts]
                 lines.append(f"| {name} | " + " | ".join(cells) + " |")
             held = [f"{short(model.memory(question, w, k) / 1e9)}" for w in model.WORKERS]
             lines += ["| GB a worker | " + " | ".join(held) + " |", "", turn_in_words(found, question, k), ""]
@@ -196,7 +216,7 @@ def turn_in_words(found, question, k):
         if turn is None:
             said.append(f"{name}, with none up to {max(model.WORKERS):,}")
         else:
-            limit = LIMITS[model.predicted(found, question, turn, k, form).limit]
+            limit = model.predicted(found, question, turn, k, form).limit
             said.append(f"{name}, from {turn:,} on ({limit})")
     return f"With how many workers computing is no longer what takes most: {'; '.join(said)}."
 
@@ -206,8 +226,7 @@ def picture(measured, path):
     use_style()
     found = model.fit(measured)
     figure, (by_blocks, *plans) = plt.subplots(1, 1 + len(model.QUESTIONS), figsize=(13, 4.4))
-    sizes = list(dict.fromkeys(case["size"] for case in measured["cases"]))
-    for size, color in zip(sizes, COLORS, strict=False):
+    for size, color in zip(sizes_of(measured), COLORS, strict=False):
         cases = growth(measured, size)
         numbers = [case["n_blocks"] for case in cases]
         times = [1000 * statistics.median(case["two"]) for case in cases]

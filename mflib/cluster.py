@@ -36,7 +36,7 @@ __all__ = [
     "random_factors",
 ]
 
-# Bytes of the normal equations of items that a block works out at a time.
+# Bytes of the normal equations that a worker sums at a time, where V does not have more.
 EQUATIONS = 1 << 23
 
 
@@ -114,9 +114,9 @@ def descend(
 
     Notes
     -----
-    Each iteration V travels to each worker that has blocks, and one ∂V from each to another, or here. Beside
-    the ratings, 16 bytes each with float32 and 8 bytes for each block and item, a worker holds its rows of U,
-    V, and a ∂V for each block that is not yet added.
+    Each iteration V travels to each worker that has blocks, and one ∂V (two where the blocks of a worker are no
+    half, quarter, … of all) from each to another, or here. Beside the ratings, 16 bytes each with float32 and
+    8 bytes for each block and item, a worker holds its rows of U, V, and a ∂V for each doubling of its blocks.
 
     Examples
     --------

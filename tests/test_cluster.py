@@ -17,6 +17,7 @@ from problems import assert_same_bits
 from mflib import (
     DivergenceError,
     Ratings,
+    blocked,
     blocks,
     cluster,
     descend,
@@ -54,11 +55,14 @@ def test_the_result_is_that_of_one_machine_to_rounding(on_one_worker, name):
     assert found.stopped_because == expected.stopped_because
 
 
-def test_the_bits_are_the_same_for_any_number_of_workers(local, on_one_worker):
-    """For two of them as well: those of the tests that kill one."""
+def test_the_bits_are_the_same_for_any_number_of_workers(local, on_one_worker, monkeypatch):
+    """For two of them as well: those of the tests that kill one. And where sums are added on workers."""
     scale(local, 3)
     for name, expected in on_one_worker.items():
         assert_same_bits(distributed(local, name, validation=problem()[1]), expected)
+    monkeypatch.setattr(blocked, "BRANCHES", 2)  # as with more than four workers
+    for name in ("momentum", "alternating"):
+        assert_same_bits(distributed(local, name, validation=problem()[1]), on_one_worker[name])
 
 
 def killer(client, at, how_many=1):

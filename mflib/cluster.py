@@ -115,9 +115,9 @@ def descend(
     Notes
     -----
     Each iteration V travels to each worker that has blocks, and one ∂V from each to another, or here: two
-    where the blocks of a worker are no half, quarter, … of all. Beside the ratings, 16 bytes each with float32
-    and 8 bytes for each block and item, a worker holds its rows of U, V, and a ∂V for each doubling of its
-    blocks.
+    where the blocks of a worker are no half, quarter, … of all. Beside the ratings, 16 bytes each with
+    float32 and 8 bytes for each block and item, a worker holds its rows of U, V, and a ∂V for each doubling
+    of its blocks.
 
     Examples
     --------

@@ -21,10 +21,9 @@ from pathlib import Path
 
 import cluster_count
 import cluster_report
-import dask
 import evaluation
 import numpy as np
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from mflib import blocks, cluster, descend, local_cluster, random_factors, set_num_threads
 
@@ -84,10 +83,8 @@ def main():
 @contextmanager
 def workers_of(n):
     """A client of a scheduler and workers on this machine; their bytes are counted."""
-    options = {"threads_per_worker": 1, "processes": True, "env": {"NUMBA_NUM_THREADS": "1"}}
     with (
-        dask.config.set(local_cluster.CONFIG),
-        LocalCluster(n, host="127.0.0.1", dashboard_address=None, **options) as started,
+        local_cluster.started(n) as started,
         Client(started, direct_to_workers=True) as client,
     ):
         cluster_count.begin(client)

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import sys
 import time
+from contextlib import contextmanager
 
 from mflib.runs.page import free_port
 from mflib.runs.project import InputError
@@ -26,6 +27,37 @@ PER_CORE = 8
 _WORKER = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
+@contextmanager
+def started(n_workers, threads=1, **options):
+    """A scheduler and workers, reachable from this machine alone, until the context ends.
+
+    Parameters
+    ----------
+    n_workers : int
+        Processes, each of which does one task of Dask at a time.
+    threads : int
+        Of the compiled loops in each.
+    **options
+        Of `distributed.LocalCluster`, which is yielded.
+
+    Raises
+    ------
+    ImportError
+        If Dask is not installed.
+    """
+    import dask
+    from distributed import LocalCluster
+
+    # in the environment before Python starts: Numba reads it when it is imported, which may be at once
+    config = CONFIG | {"distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": threads}
+    options = {"host": _HOST, "dashboard_address": None} | options
+    with (
+        dask.config.set(config),
+        LocalCluster(n_workers=n_workers, threads_per_worker=1, processes=True, **options) as cluster,
+    ):
+        yield cluster
+
+
 def serve(workers: int | None, port: int) -> int:
     """Keep a scheduler and workers, reachable from this machine alone, until Ctrl-C.
 
@@ -46,12 +78,8 @@ def serve(workers: int | None, port: int) -> int:
     InputError
         If Dask is not installed, the port is taken, or the workers are too many for this machine.
     """
-    try:
-        import dask
-        from distributed import LocalCluster
-    except ImportError:
-        raise InputError("mflib cluster needs Dask: pip install 'mflib[cluster]'") from None
-
+    if importlib.util.find_spec("distributed") is None:
+        raise InputError("mflib cluster needs Dask: pip install 'mflib[cluster]'")
     port = free_port(port)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     workers, most = workers or max(1, cores // 2), PER_CORE * cores
@@ -62,23 +90,9 @@ def serve(workers: int | None, port: int) -> int:
     threads = max(1, cores // workers)
     dashboard = importlib.util.find_spec("bokeh") is not None
     # a thread of Dask for each worker: the compiled loops have threads of their own, so many that no core
-    # is asked for twice
-    options = {
-        "n_workers": workers,
-        "threads_per_worker": 1,
-        "processes": True,
-        "env": {"NUMBA_NUM_THREADS": str(threads)},
-        "host": _HOST,
-        "scheduler_port": port,
-        # without bokeh it serves only what monitors ask for
-        "dashboard_address": f"{_HOST}:0",
-        "preload": _WORKER,
-    }
-    with (
-        Stop() as stop,
-        dask.config.set(CONFIG),
-        LocalCluster(**options) as cluster,
-    ):
+    # is asked for twice; without bokeh the dashboard serves only what monitors ask for
+    options = {"scheduler_port": port, "dashboard_address": f"{_HOST}:0", "preload": _WORKER}
+    with Stop() as stop, started(workers, threads, **options) as cluster:
         each = f"{threads} thread{'s' if threads > 1 else ''} each"
         print(f"scheduler  {cluster.scheduler_address}  ({workers} workers with {each})")
         print(f"dashboard  {cluster.dashboard_link if dashboard else 'none: pip install bokeh'}")

@@ -6,7 +6,7 @@ import time
 
 import dask
 import numpy as np
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from mflib import cluster, datasets, local_cluster, random_factors
 
@@ -26,15 +26,14 @@ BLOCKS = 5
 @contextlib.contextmanager
 def local(config=(), **options):
     """A client of a scheduler and one worker; `scale` starts more. Nothing listens beyond loopback."""
-    options = {"n_workers": 1, "threads_per_worker": 1, "processes": True, "host": "127.0.0.1"} | options
-    with dask.config.set(local_cluster.CONFIG | dict(config)):
-        started = LocalCluster(dashboard_address=None, **options)
+    with dask.config.set(config), contextlib.ExitStack() as stack:
+        started = stack.enter_context(local_cluster.started(**{"n_workers": 1} | options))
         try:
             with Client(started) as client:
                 yield client
         finally:
             with contextlib.suppress(KeyError):  # Dask's own, where a worker leaves while it closes
-                started.close()
+                stack.close()
 
 
 def scale(client, n):

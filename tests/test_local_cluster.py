@@ -17,7 +17,7 @@ pytest.importorskip("distributed")
 
 from distributed import Client
 
-from mflib import cluster, datasets, descend, random_factors
+from mflib import cluster, datasets, descend, get_num_threads, random_factors
 
 
 @contextmanager
@@ -49,6 +49,7 @@ def test_a_scheduler_that_is_killed_is_named_with_the_checkpoint_from_which_the_
     seen = []
     with started("--workers", "2") as (process, address, line):
         assert "(2 workers with " in line
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
         def kill(row, U, V):
             if row["iteration"] == 6:
@@ -56,11 +57,12 @@ def test_a_scheduler_that_is_killed_is_named_with_the_checkpoint_from_which_the_
                 process.wait()
 
         with Client(address) as client:
-            environment = client.run(lambda: (os.environ["NUMBA_NUM_THREADS"], os.getpid()))
+            threads = client.run(lambda: (get_num_threads(), os.getpid()))
             kept = f"{re.escape(str(path))} holds iteration 4: the same call continues"
             with pytest.raises(ConnectionError, match=f"the scheduler is gone.* {kept}"):
                 cluster.descend(*problem(), "conjugate", client=client, callback=kill, **options)
-        assert len({pid for _, pid in environment.values()}) == 2
+        assert len({pid for _, pid in threads.values()}) == 2
+        assert {number for number, _ in threads.values()} == {max(1, cores // 2)}
     with started("--workers", "1") as (process, address, _):
         with Client(address) as client:
             note = lambda row, U, V: seen.append(row["iteration"])  # noqa: E731

@@ -20,7 +20,7 @@ try:
 except ImportError:
     raise ImportError("mflib.cluster needs Dask: pip install 'mflib[cluster]'") from None
 from mflib import blocked_jobs, blocked_ratings
-from mflib.blocked import Blocked, Workers
+from mflib.blocked import Blocked, Workers, at_once
 from mflib.blocked_jobs import evaluate, predict, random_factors
 from mflib.blocked_ratings import RatingBlocks, open_blocks
 from mflib.partition import partition
@@ -158,7 +158,8 @@ def descend(
         return descent.follow(training, state, settings, limits, told, progress, kept)
 
     try:
-        return _went_on(begin, gather, training, kept)
+        with at_once(client):
+            return _went_on(begin, gather, training, kept)
     except KeyboardInterrupt:  # nothing is computed now: ratings are sent, or a result is fetched
         return kept.interrupted()
 
@@ -246,8 +247,10 @@ class BlockedTraining:
     def evaluate(self, U, V):
         """E, J and both gradients, as `Objective.evaluate`."""
         workers, terms = self.workers, self.terms
-        sums = workers.few(workers.sums(blocks.evaluate, self.train, U, self._sent(V), terms))
-        grad_U = workers.like(U, workers.each(blocks.user_gradient, self.train, U, self._sent(V), terms))
+        sums = workers.sums(blocks.evaluate, self.train, U, self._sent(V), terms)
+        # ∂V first, for it has a way to go: a worker begins with either where V is what both wait for
+        rows = workers.each(blocks.user_gradient, self.train, U, self._sent(V), terms, after=sums)
+        sums, grad_U = workers.few(sums), workers.like(U, rows)
         self.ahead = U, V, self._squares(U, V)  # while the client waits for the others
         E, penalty, grad_V = workers.total(sums)
         grad_V = np.array(grad_V)  # what Dask has received may be read-only

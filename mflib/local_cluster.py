@@ -50,7 +50,8 @@ def started(n_workers, threads=1, **options):
 
     # in the environment before Python starts: Numba reads it when it is imported, which may be at once
     config = CONFIG | {"distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": threads}
-    options = {"host": _HOST, "dashboard_address": None} | options
+    # without bokeh the dashboard serves only what monitors ask for
+    options = {"host": _HOST, "dashboard_address": f"{_HOST}:0"} | options
     with (
         dask.config.set(config),
         LocalCluster(n_workers=n_workers, threads_per_worker=1, processes=True, **options) as cluster,
@@ -90,9 +91,8 @@ def serve(workers: int | None, port: int) -> int:
     threads = max(1, cores // workers)
     dashboard = importlib.util.find_spec("bokeh") is not None
     # a thread of Dask for each worker: the compiled loops have threads of their own, so many that no core
-    # is asked for twice; without bokeh the dashboard serves only what monitors ask for
-    options = {"scheduler_port": port, "dashboard_address": f"{_HOST}:0", "preload": _WORKER}
-    with Stop() as stop, started(workers, threads, **options) as cluster:
+    # is asked for twice
+    with Stop() as stop, started(workers, threads, scheduler_port=port, preload=_WORKER) as cluster:
         each = f"{threads} thread{'s' if threads > 1 else ''} each"
         print(f"scheduler  {cluster.scheduler_address}  ({workers} workers with {each})")
         print(f"dashboard  {cluster.dashboard_link if dashboard else 'none: pip install bokeh'}")

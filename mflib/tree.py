@@ -83,6 +83,11 @@ def total(n_blocks, partial):
     return merged(n_blocks, partial)[0, n_blocks]
 
 
+def later(before, function, *arguments):
+    """function(*arguments), for a task that takes the result of another one only to come after it."""
+    return function(*arguments)
+
+
 def _rows(per_block, arguments):
     """The arguments for each block; None where one of them is."""
     n_blocks = len(arguments[per_block.index(True)])

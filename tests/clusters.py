@@ -26,7 +26,7 @@ BLOCKS = 5
 @contextlib.contextmanager
 def local(config=(), **options):
     """A client of a scheduler and one worker; `scale` starts more. Nothing listens beyond loopback."""
-    with dask.config.set(config), contextlib.ExitStack() as stack:
+    with dask.config.set(dict(config)), contextlib.ExitStack() as stack:
         started = stack.enter_context(local_cluster.started(**{"n_workers": 1} | options))
         try:
             with Client(started) as client:

@@ -163,7 +163,7 @@ def grow_workers(measured, size):
 
 def add_turn(case, client, ratings, start, before, iterations):
     """A turn on the workers, its bytes and its memory added to the case."""
-    found = on_workers(client, ratings, start, case["rule"], case["n_blocks"], iterations)
+    found = on_workers(client, ratings, start, case["rule"], case["n_blocks"], iterations, case["workers"])
     case["two"].append(found["seconds"])
     case.setdefault("moved", []).append(found["moved"])
     now = found["memory"]
@@ -178,7 +178,7 @@ def on_one(ratings, start, rule, iterations):
     return typical(found.history)
 
 
-def on_workers(client, ratings, start, rule, n_blocks, iterations):
+def on_workers(client, ratings, start, rule, n_blocks, iterations, workers=WORKERS):
     """The same on the workers, with bytes an iteration and the memory of each worker at the end."""
     counts, memory = {}, {}
 
@@ -199,7 +199,7 @@ def on_workers(client, ratings, start, rule, n_blocks, iterations):
         "seconds": typical(found.history),
         "moved": round((last - first) / (iterations - 1)),
         "memory": memory,
-        "blocks_bytes": most_of_a_worker(ratings, start[0], n_blocks),
+        "blocks_bytes": most_of_a_worker(ratings, start[0], n_blocks, workers),
     }
 
 
@@ -212,15 +212,15 @@ def typical(history):
     return float(f"{np.median(np.diff(history['seconds'])[min(2, len(history) - 2) :]):.4g}")
 
 
-def most_of_a_worker(ratings, U, n_blocks):
+def most_of_a_worker(ratings, U, n_blocks, workers):
     """Bytes of the blocks, in both orders, and of the rows of U that the worker with most of them holds."""
     edges = blocks.cut(ratings.user_starts, n_blocks)
     starts, size = ratings.user_starts, 4 + ratings.values.itemsize
-    held = [0] * WORKERS
+    held = [0] * workers
     for b, (first, after) in enumerate(pairwise(edges)):
         of_ratings = 2 * size * int(starts[after] - starts[first])
         of_starts = starts.itemsize * (after - first + 1 + ratings.shape[1] + 1)
-        held[b * WORKERS // (len(edges) - 1)] += of_ratings + of_starts + U[first:after].nbytes
+        held[b * workers // (len(edges) - 1)] += of_ratings + of_starts + U[first:after].nbytes
     return max(held)
 
 

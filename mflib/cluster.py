@@ -225,7 +225,7 @@ class BlockedTraining:
         self.workers.settle()
         if self.train is None:
             self.room.check()
-        self.sent, self.ahead = (None, None), (None, None, None)
+        self.sent, self.ahead, self.next_step = (None, None), (None, None, None), (None, None, None)
         self.train = self.validating = None  # or workers would hold both
         self.train, self.validating = (self._placed(r) for r in (self.ratings, self.validation))
 
@@ -271,6 +271,8 @@ class BlockedTraining:
     def loss_and_objective(self, U, V):
         """E (E04) and J (E16)."""
         sums = self.workers.sums(blocks.loss_and_penalty, self.train, U, self._sent(V), self.terms)
+        # what "alternating" does next, while the client waits
+        self.next_step = U, V, self._user_step(U, V, after=sums)
         E, penalty = self.workers.total(sums)
         return E, E + self._penalty(penalty, V, V)
 
@@ -309,15 +311,21 @@ class BlockedTraining:
     def block_step(self, U, V, of):
         """The step of one factor that makes its gradient zero (E17), the other staying."""
         if of == "U":
-            return self.workers.like(
-                U, self.workers.each(blocks.user_step, self.train, U, self._sent(V), self.terms)
-            )
+            known = self.next_step[0] is U and self.next_step[1] is V
+            step = self.next_step[2] if known else self._user_step(U, V)
+            self.next_step = None, None, None
+            return step
         ridge = self.terms.reg * self.b.astype(np.float64)
         n_rows = max(1, 2 * max(EQUATIONS, V.nbytes) // (V.shape[1] * (V.shape[1] + 3) * V.itemsize))
         pieces = [(first, min(first + n_rows, len(V))) for first in range(0, len(V), n_rows)]
         homes = itertools.cycle(self.workers.homes)  # each solves some
         steps = [self._item_step(next(homes), U, self._sent(V), *piece, ridge) for piece in pieces]
         return np.concatenate(self.workers.client.gather(steps))
+
+    def _user_step(self, U, V, after=None):
+        """`block_step` of U, on the way."""
+        rows = self.workers.each(blocks.user_step, self.train, U, self._sent(V), self.terms, after=after)
+        return self.workers.like(U, rows)
 
     def _item_step(self, home, U, V, first, after, ridge):
         """`block_step` of the rows of V from `first` to `after`, on the way."""

@@ -91,9 +91,14 @@ def later(before, function, *arguments):
 def _rows(per_block, arguments):
     """The arguments for each block; None where one of them is."""
     n_blocks = len(arguments[per_block.index(True)])
-    columns = [A if own else [A] * n_blocks for A, own in zip(arguments, per_block, strict=True)]
+    columns = [A if own else [_aligned(A)] * n_blocks for A, own in zip(arguments, per_block, strict=True)]
     rows = zip(*columns, strict=True)
     return [None if any(A is None for A in row) else row for row in rows]
+
+
+def _aligned(A):
+    """An array as kernels want it: once for all blocks, for what Dask has received may begin at any byte."""
+    return np.require(A, requirements=("C", "A")) if isinstance(A, np.ndarray) else A
 
 
 def _climbed(node, span, known, in_place=False):

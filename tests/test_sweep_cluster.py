@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import contextmanager
 
@@ -98,6 +99,18 @@ def statuses(runs):
 
 def once_each(points):
     return {(f"k={k}", "FINISHED"): 1 for k in range(1, points + 1)}
+
+
+def finished_runs(cluster, experiment, number):
+    """The statuses of the finished runs, when there are so many."""
+    deadline = time.monotonic() + 60
+    while True:
+        _, children = family(cluster, experiment)
+        found = statuses(run for run in children if run.info.status == "FINISHED")
+        if found.total() >= number:
+            return found
+        assert time.monotonic() < deadline, statuses(children)
+        time.sleep(0.1)
 
 
 def worker_of(cluster, experiment, k, uri=None):
@@ -301,11 +314,12 @@ def dask_alone(project, workers, **env):
 
 
 @contextmanager
-def given_up_soon(project, **env):
-    """Two workers that Dask gives up after 8 s without a sign of life."""
+def given_up_soon(project, workers=2, **env):
+    """Workers that Dask gives up after 8 s without a sign of life."""
     cluster = Cluster.__new__(Cluster)
     cluster.project = project
-    with dask_alone(project, 2, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="8s", **env) as (address, processes):
+    env["DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL"] = "8s"
+    with dask_alone(project, workers, **env) as (address, processes):
         cluster.address, cluster.processes = address, processes
         yield cluster
 
@@ -363,6 +377,32 @@ def test_a_worker_that_was_about_to_record_its_point_when_it_was_given_up_does_n
     assert statuses(children) == before
     assert Counter(run.info.status for run in children) == {"FINISHED": 3, "KILLED": 1}
     assert len({run.info.run_name for run in children if run.info.status == "FINISHED"}) == 3
+
+
+@pytest.mark.soak
+def test_a_worker_that_comes_back_and_dies_behind_its_record_leaves_one_finished_run_of_its_point(
+    shared_project, tmp_path
+):
+    """Nobody looks again for it but the sweep."""
+    adopt_orphans()
+    shared_project.notebook("01_point", HERE, RECORD, parameters=DECLARED)
+    dies = {"MFLIB_STOP_IN": str(tmp_path), "MFLIB_DIE_AT": "mflib.runs.once:settle", **RECORDING}
+    with given_up_soon(shared_project, 3, **dies) as cluster:
+        process = shared_project.start(*sweep(cluster, "dies", 3, waiting=[3]))
+        wait_for(process, tmp_path / "here", *started(cluster, 1, 2, 3))
+        worker = psutil.Process(int((tmp_path / "here").read_text()))
+        worker.send_signal(signal.SIGSTOP)
+        finished_runs(cluster, "dies", 2)  # of the points 1 and 2
+        (tmp_path / "go").touch()
+        comes_back(cluster, worker)
+        assert finished_runs(cluster, "dies", 3) != once_each(3)
+        go_on(cluster)
+        out, err = process.communicate(timeout=300)
+    assert (process.returncode, err) == (0, ""), out
+    _, children = family(cluster, "dies")
+    finished = [run for run in children if run.info.status == "FINISHED"]
+    assert statuses(finished) == once_each(3)
+    assert str(worker.pid) not in {run.data.tags["mflib.pid"] for run in finished}
 
 
 @pytest.mark.soak

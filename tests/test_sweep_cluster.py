@@ -204,10 +204,21 @@ def test_what_cannot_be_is_refused_with_2_and_a_line(cluster, monkeypatch, capsy
     assert nobody.startswith(
         "mflib: --cluster tcp://127.0.0.1:1: no scheduler of Dask answers there within 5 s;"
     )
-    assert nonsense.startswith("mflib: --cluster nonsense: missing port number in address 'nonsense';")
+    assert nonsense.startswith("mflib: --cluster nonsense: expected tcp://HOST:PORT or tls://HOST:PORT;")
     assert versions.count("instead of 9.9.9") == 2
     assert re.match(rf"mflib: --cluster {address}: .*worker tcp://127\.0\.0\.1:\d+ has mflib 0\.", versions)
     assert cluster.project.client().get_experiment_by_name("refused") is None
+
+
+def test_the_address_of_a_worker_is_told_from_that_of_its_scheduler(cluster):
+    with sweep_cluster.connected(cluster.address) as client:
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+    for address in [*workers, *(worker["nanny"] for worker in workers.values())]:
+        with (
+            pytest.raises(InputError, match="of Dask, not its scheduler, answers there; give the address"),
+            sweep_cluster.connected(address),
+        ):
+            pass
 
 
 def test_a_worker_with_other_versions_that_comes_after_the_check_ends_the_sweep(cluster, monkeypatch, capsys):

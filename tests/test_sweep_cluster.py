@@ -1,5 +1,6 @@
 """Sweeps on real schedulers and workers: killed, stopped, cut off, each point is recorded once."""
 
+import os
 import re
 import signal
 import subprocess
@@ -414,6 +415,32 @@ def test_a_worker_that_comes_back_and_dies_behind_its_record_leaves_one_finished
     finished = [run for run in children if run.info.status == "FINISHED"]
     assert statuses(finished) == once_each(3)
     assert str(worker.pid) not in {run.data.tags["mflib.pid"] for run in finished}
+
+
+@pytest.mark.soak
+def test_a_worker_that_is_retired_in_a_point_leaves_one_finished_run_of_it_and_none_that_runs(shared_project):
+    shared_project.notebook("01_point", HERE, RECORD, parameters=DECLARED)
+    cluster = Cluster(shared_project, 2)
+    process = shared_project.start(*sweep(cluster, "retired", 3, waiting=[1]))
+    (first,) = started(cluster, 1)
+    wait_for(process, first)
+    worker = worker_of(cluster, "retired", 1)
+    kernels = kernels_of(worker)
+    first.unlink()
+    with sweep_cluster.connected(cluster.address) as client:
+        (address,) = (at for at, pid in client.run(os.getpid).items() if pid == worker.pid)
+        assert [*client.retire_workers([address])] == [address]
+    wait_for(process, first)  # on the other worker
+    assert all_gone([worker, *kernels])
+    go_on(cluster)
+    out, err = process.communicate(timeout=300)
+    cluster.end()
+    assert (process.returncode, err) == (0, ""), out
+    parent, children = family(cluster, "retired")
+    assert statuses(children) == once_each(3) | {("k=1", "KILLED"): 1}
+    (lost,) = (run for run in children if run.info.status == "KILLED")
+    assert lost.data.tags["error"].startswith("stopped: its sweep was ended, or its worker cut off (cell ")
+    assert parent.info.status == "FINISHED"
 
 
 @pytest.mark.soak

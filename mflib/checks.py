@@ -176,6 +176,31 @@ def column(argument, name, found, place):
         raise ValueError(f"{argument}={name!r} is no column of {place}: {hint}")
 
 
+def columns(named, found, place):
+    """Check that a table has each of these columns, once, and that no two of them are the same.
+
+    Parameters
+    ----------
+    named : dict of str to str
+        By the argument that names it.
+    found : iterable of str
+        The names of all columns.
+    place : str
+        Of the table, for messages.
+    """
+    found, arguments = list(found), {}
+    for argument, name in named.items():
+        column(argument, name, found, place)
+        if name in arguments:
+            raise ValueError(
+                f"{arguments[name]} and {argument} are both the column {name!r} of {place}: "
+                "name another for one of them"
+            )
+        if (n := found.count(name)) > 1:
+            raise ValueError(f"{argument}={name!r} names {n} columns of {place}: rename all but one")
+        arguments[name] = argument
+
+
 def shape(value):
     """Check that `value` is (n_users, n_items), two whole numbers of at least one, and return it as ints."""
     if not isinstance(value, tuple) or len(value) != 2:

@@ -77,10 +77,15 @@ def serve(workers: int | None, port: int) -> int:
     Raises
     ------
     InputError
-        If Dask is not installed, the port is taken, or the workers are too many for this machine.
+        If Dask is not installed, or its settings of TLS are wrong, the port is taken, or the workers are too
+        many for this machine.
     """
-    if importlib.util.find_spec("distributed") is None:
-        raise InputError("mflib cluster needs Dask: pip install 'mflib[cluster]'")
+    try:
+        from mflib.runs.scheduler import see_tls
+    except ImportError:
+        raise InputError("mflib cluster needs Dask: pip install 'mflib[cluster]'") from None
+
+    see_tls("scheduler", "worker", "client")
     port = free_port(port)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     workers, most = workers or max(1, cores // 2), PER_CORE * cores

@@ -74,9 +74,9 @@ def partition(
     FileExistsError
         Where the folder is there and not empty.
     TypeError, ValueError
-        Where a part is missing, cut short or lacks a column, a rating is no finite number, a label is missing
-        or of another kind than in other parts, a (user, item) pair comes twice, be it in two parts, or there
-        is no rating at all. The message names the part and the row, or the labels.
+        Where a part is missing, cut short, lacks a column or has it twice, a rating is no finite number, a
+        label is missing or of another kind than in other parts, a (user, item) pair comes twice, be it in two
+        parts, or there is no rating at all. The message names the part and the row, or the labels.
     OSError
         Where a file of the folder cannot be written, or workers do not see it, or the scheduler is gone.
     MemoryError
@@ -219,7 +219,9 @@ class _Job:
                 return
             for future, name, (_, part) in zip(futures, part_names, tasks, strict=True):
                 if future.status == "error":
-                    of = ", ".join(dict.fromkeys(_paths(part.__dask_graph__()[part.key])))
+                    by_name = isinstance(part, str)  # a file, which the name of the part is
+                    paths = [] if by_name else _paths(part.__dask_graph__()[part.key])
+                    of = ", ".join(dict.fromkeys(paths))
                     raise parts.PartError(
                         f"{name} cannot be read ({type(error).__name__}: {error}){of and f': {of}'}"
                     ) from error

@@ -37,11 +37,12 @@ class Names(NamedTuple):
     time: str | None
 
     def among(self, found, place):
-        """See that there are such columns; the list of them."""
-        for argument, name in self._asdict().items():
-            if (argument, name) != ("time", None):
-                checks.column(argument, name, list(found), place)
-        return [name for name in self if name is not None]
+        """See that there are such columns, each once; the list of them."""
+        named = {
+            argument: name for argument, name in self._asdict().items() if (argument, name) != ("time", None)
+        }
+        checks.columns(named, found, place)
+        return list(named.values())
 
 
 class Summary(NamedTuple):

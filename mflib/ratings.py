@@ -131,7 +131,8 @@ class Ratings(Orders):
         Raises
         ------
         ValueError
-            Where a column is missing, and as `from_arrays` does; the message names the row of the frame.
+            Where a column is missing, there twice or named twice, and as `from_arrays` does; the message
+            names the row of the frame.
 
         Examples
         --------
@@ -144,9 +145,8 @@ class Ratings(Orders):
             raise TypeError(
                 f"df must be a pandas DataFrame, got {type(df).__name__}: for columns, from_arrays"
             )
-        for argument, name in (("user", user), ("item", item), ("rating", rating), ("time", time)):
-            if (argument, name) != ("time", None):
-                checks.column(argument, name, list(df.columns), "the frame")
+        named = {"user": user, "item": item, "rating": rating, **({} if time is None else {"time": time})}
+        checks.columns(named, df.columns, "the frame")
         times = None if time is None else df[time].to_numpy()
         where = lambda row: f"row {df.index[row]}"  # noqa: E731
         return cls._from_columns(
@@ -210,9 +210,9 @@ class Ratings(Orders):
         Raises
         ------
         FileNotFoundError, ValueError
-            Where there is no such file, it is empty, lacks a column, or a line is not a rating: a field is
-            missing or one too many, the rating is no finite number, the pair has come before. The message
-            names the line.
+            Where there is no such file, it is empty, lacks a column, has it twice, or it is named twice, or a
+            line is not a rating: a field is missing or one too many, the rating is no finite number, the pair
+            has come before. The message names the line.
 
         Examples
         --------

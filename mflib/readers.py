@@ -59,16 +59,16 @@ def read_csv(path, user, item, rating, time, layout=None):
     Raises
     ------
     FileNotFoundError, ValueError
-        Where there is no such file, it is empty, lacks a column, or has a bad line, which the message names.
+        Where there is no such file, it is empty, lacks a column, has it twice, or it is named twice, or has a
+        bad line, which the message names.
     """
     path = existing_file(path, "with one rating a line")
     layout = layout or _layout_of_header(path)
-    for argument, name in (("user", user), ("item", item), ("rating", rating)):
-        checks.column(argument, name, layout.names, path)
-    if time is not None and time != "timestamp":
-        checks.column("time", time, layout.names, path)
-    wanted = [layout.names.index(name) for name in (user, item, rating)]
-    wanted += [layout.names.index(time)] if time in layout.names else []
+    named = {"user": user, "item": item, "rating": rating}
+    if time is not None and (time != "timestamp" or time in layout.names):
+        named["time"] = time
+    checks.columns(named, layout.names, path)
+    wanted = [layout.names.index(name) for name in named.values()]
 
     def where(row):
         return f"{path}, line {_line_of(path, layout, row)}"

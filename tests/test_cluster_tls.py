@@ -19,6 +19,8 @@ import yaml
 from distributed import Client
 
 from mflib import cluster, datasets, descend, random_factors
+from mflib.runs import scheduler
+from mflib.runs.project import InputError
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -72,6 +74,15 @@ def test_a_descent_over_tls_and_a_client_without_certificates_is_refused(tmp_pat
         with dask.config.set(dask.config.merge(dask.config.config, settings)), Client(address) as client:
             found = cluster.descend(ratings, *start, client=client, iterations=5, n_blocks=3)
             assert all(worker.startswith("tls://") for worker in client.scheduler_info()["workers"])
+            scheduler.look(address)
+            with pytest.raises(InputError, match="encryption required by Dask configuration"):
+                scheduler.look(address.replace("tls:", "tcp:"))
+            other = {"distributed.comm.tls.client.key": str(tmp_path / "ca-key.pem")}
+            with (
+                dask.config.set(other),
+                pytest.raises(InputError, match=r"client\.cert .*, client\.key .* fit"),
+            ):
+                scheduler.look(address)
         with pytest.raises((OSError, TypeError, ValueError), match=r"TLS|ssl|encrypt|connect"):
             Client(address, timeout=3)
         with pytest.raises(OSError, match=r"[Cc]onnect"):

@@ -5,7 +5,11 @@ That their outputs are what the code gives is nbval's to say: `make test` runs i
 
 import ast
 import json
+import os
 import re
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -233,6 +237,25 @@ def test_the_claims_of_06_hold_on_a_cluster_where_it_is_asked_for(running_kernel
     pytest.importorskip("distributed")
     (path,) = (path for path in NOTEBOOKS if path.stem.startswith("06"))
     run_with(running_kernel, path, **quick_parameters(path), on_cluster=True)
+
+
+@pytest.mark.soak
+def test_06_is_run_and_recorded_with_its_cluster_as_the_docs_say(tmp_path):
+    pytest.importorskip("distributed")
+    store = Store(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "artifacts")
+    command = [sys.executable, "-m", "mflib.cli", "run", "params/cluster.yaml"]
+    env = os.environ | {"MFLIB_ROOT": str(ROOT), "MLFLOW_TRACKING_URI": store.uri}
+    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    (run,) = store.client().search_runs([store.experiment("cluster")])
+    assert (run.info.status, run.data.params["on_cluster"]) == ("FINISHED", "True")
+    fetch = partial(store.client().download_artifacts, run.info.run_id)
+    claims = Path(fetch("tables/claims.csv")).read_text(encoding="utf-8").splitlines()[1:]
+    assert claims[-1] == "E14,on two workers the bits of one,0 entries differ"
+    assert run.data.metrics["claims"] == len(claims)
+    cells = code_cells(nbformat.read(fetch("notebook/06_speed.ipynb"), as_version=4))
+    (check,) = (cell for cell in cells if cell.id == "cluster-check")
+    assert (check.metadata.papermill.status, check.outputs) == ("completed", [])  # else: it was not asked for
 
 
 def test_a_stripped_cell_would_be_noticed():

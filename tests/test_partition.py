@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 pytest.importorskip("distributed")
@@ -18,6 +19,7 @@ import clusters
 import dask
 import dask.dataframe as dd
 from clusters import scale
+from pyarrow import parquet as pq
 
 from mflib import Ratings, blocks, cluster, datasets, descend, labels, metrics, recovery
 
@@ -401,6 +403,24 @@ def test_a_bad_file_is_named(local, parquet, tmp_path):
     refused(
         rf"{bad.with_suffix('.csv')}, line 5: the rating is 'much'", [parquet[0], bad.with_suffix(".csv")]
     )
+
+
+def test_a_column_that_comes_twice_is_named(local, parquet, tmp_path):
+    def refused(message, source, **columns):
+        with pytest.raises(ValueError, match=message):
+            cluster.partition(source, tmp_path / "blocks", client=local, **columns)
+        assert os.listdir(tmp_path) == ["parts"]
+
+    rows, bad = table()[1::3], parquet[1]
+    twice = rows.assign(more=0).rename(columns={"more": "userId"})
+    refused("user='userId' names 2 columns of the frame: rename all but one", dd.from_pandas(twice))
+    pq.write_table(pa.Table.from_arrays([pa.array(rows[name]) for name in rows] * 2, [*rows] * 2), bad)
+    refused(rf"user='userId' names 2 columns of {bad}: rename all but one", parquet)
+    both = "user and item are both the column 'userId' of"
+    refused(f"{both} the frame: name another for one of them", frame(rows), item="userId")
+    refused(f"{both} {parquet[0]}", parquet, item="userId")
+    twice.to_csv(csv := bad.with_suffix(".csv"), index=False)
+    refused(rf"user='userId' names 2 columns of {csv}", csv)
 
 
 def test_a_file_that_vanishes_before_its_worker_reads_it_is_named(local, parquet, tmp_path, monkeypatch):

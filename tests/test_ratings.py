@@ -122,6 +122,15 @@ def test_bad_frames_are_refused():
         Ratings.from_frame(FRAME, rating="x")
     with pytest.raises(ValueError, match="time='wen' is no column of the frame: did you mean 'when'"):
         Ratings.from_frame(FRAME, time="wen")
+    with pytest.raises(
+        ValueError, match="user and item are both the column 'movieId' of the frame: name ano"
+    ):
+        Ratings.from_frame(FRAME, user="movieId")
+    with pytest.raises(ValueError, match="rating and time are both the column 'rating' of the frame"):
+        Ratings.from_frame(FRAME, time="rating")
+    with pytest.raises(ValueError, match="item='movieId' names 2 columns of the frame: rename all but one"):
+        Ratings.from_frame(FRAME.rename(columns={"when": "movieId"}))
+    assert Ratings.from_frame(FRAME.assign(x=0).rename(columns={"when": "x"})).n_ratings == len(FRAME)
     with pytest.raises(ValueError, match="no rating at all"):
         Ratings.from_frame(FRAME[:0])
 

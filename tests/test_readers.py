@@ -139,6 +139,24 @@ def test_a_missing_column_is_an_error_with_the_nearest_name(read):
         read(GOOD, time="timestmp")
 
 
+def test_a_column_that_comes_twice_is_an_error_that_names_it(read):
+    """The first of two of a name used to be taken in silence, and one column for two arguments."""
+    twice = "userId,movieId,rating,x,x\n1,2,3,4,5\n"
+    assert read(twice).n_ratings == 1  # of others it is no matter
+    with pytest.raises(
+        ValueError, match=r"rating='rating' names 2 columns of .*ratings.csv: rename all but one"
+    ):
+        read(twice.replace("x,x", "x,rating"))
+    with pytest.raises(ValueError, match=r"time='timestamp' names 2 columns"):
+        read(twice.replace("x,x", "timestamp,timestamp"))
+    with pytest.raises(
+        ValueError, match=r"user and item are both the column 'userId' of .*ratings.csv: name an"
+    ):
+        read(GOOD, item="userId")
+    with pytest.raises(ValueError, match=r"rating and time are both the column 'timestamp'"):
+        read(GOOD, rating="timestamp")
+
+
 def test_a_path_that_is_no_file_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nope\.csv does not exist: give the path of a file"):
         Ratings.from_csv(tmp_path / "nope.csv")

@@ -66,6 +66,32 @@ def test_of_two_that_finish_in_the_same_moment_all_keep_the_same_one(point, monk
     assert outcomes[1].status == (FINISHED if first_is_revoked else KILLED)
 
 
+@pytest.mark.parametrize("first_is_revoked", [pytest.param(False, marks=pytest.mark.soak), True])
+def test_who_dies_between_the_record_and_the_look_behind_it_is_found_by_its_run_folder(
+    point, monkeypatch, first_is_revoked
+):
+    store = open_store()
+    first = execute(point, store, Stop(()))
+    if first_is_revoked:
+        store.client().set_tag(first.run_id, "mflib.revoked", "true")
+
+    def die(client, run):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(once, "objection", lambda client, run: "")
+        patch.setattr(once, "settle", die)
+        with pytest.raises(SystemExit):
+            execute(point, store, Stop(()))
+    assert list(statuses(store, point).values()) == [FINISHED, FINISHED]
+    (folder,) = unsent.place(store).iterdir()
+    kept = folder.name if first_is_revoked else first.run_id
+    assert unsent.hand_in(store, folder) == (FINISHED if first_is_revoked else KILLED)
+    assert statuses(store, point).pop(kept) == FINISHED
+    assert sorted(statuses(store, point).values()) == [FINISHED, KILLED]
+    assert not list(unsent.place(store).iterdir())
+
+
 def test_points_of_other_sweeps_and_runs_of_none_are_no_matter(point):
     store = open_store()
     tags = [{}, {}, *({"mflib.point": "a point", "mlflow.parentRunId": parent} for parent in "ab")]

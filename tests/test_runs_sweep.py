@@ -15,7 +15,7 @@ import pytest
 from faults import wait_for
 
 from mflib import cli
-from mflib.runs import owner
+from mflib.runs import batch, owner
 from mflib.runs.project import InputError
 from mflib.runs.ranking import lower_is_better
 from mflib.runs.sweep import point_text, read_sweep
@@ -257,6 +257,51 @@ def test_a_sweep_whose_parent_run_is_of_a_process_that_lives_is_left_alone(here,
         sleeper.wait()
     assert cli.main(["sweep", "params/claimed.yaml"]) == 0  # it is no more
     assert len(family(here, "claimed")[1]) == len(children)
+
+
+def left_by_the_dead(client, of, status, start, **tags):
+    """A run of the same point, as a worker leaves it that dies behind its record, or before it."""
+    nobody = {**owner.tags(), "mflib.process_started": "at another boot"}
+    run = client.create_run(
+        of.info.experiment_id, of.info.start_time + start, {**of.data.tags, **nobody, **tags}
+    )
+    if status != "RUNNING":
+        client.log_metric(run.info.run_id, "loss", -1.0)
+        client.set_terminated(run.info.run_id, status)
+    return run.info.run_id
+
+
+@pytest.mark.parametrize("when", ["meanwhile", pytest.param("before", marks=pytest.mark.soak)])
+def test_of_a_point_that_has_two_finished_runs_a_sweep_keeps_one(here, monkeypatch, when):
+    """Each of their processes sees to it behind its record, unless it dies there."""
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
+    here.notebook("01_point", HERE, POINT, parameters=DECLARED)
+    here.params(f"experiment: twice {when}\nruns: [{{notebook: 01_point}}]\nsweep: {{k: [1, 2]}}", "twice")
+    more, execute_all = {}, batch.execute_all
+
+    def strike():
+        client, (_, children) = here.client(), family(here, f"twice {when}")
+        one, two = sorted(children, key=lambda run: run.info.run_name)
+        more["later"] = left_by_the_dead(client, one, "FINISHED", 1)
+        more["revoked"] = left_by_the_dead(client, two, "FINISHED", -1, **{"mflib.revoked": "true"})
+        more["running"] = left_by_the_dead(client, two, "RUNNING", 2)
+
+    def and_strike(*arguments, **named):
+        outcomes = execute_all(*arguments, **named)
+        strike()
+        return outcomes
+
+    if when == "meanwhile":
+        monkeypatch.setattr(batch, "execute_all", and_strike)
+    assert cli.main(["sweep", "params/twice.yaml"]) == 0
+    if when == "before":
+        strike()
+        assert cli.main(["sweep", "params/twice.yaml"]) == 0
+    parent, children = family(here, f"twice {when}")
+    assert statuses(children, "k") == {("1", "FINISHED"): 1, ("2", "FINISHED"): 1, (None, "KILLED"): 3}
+    assert {run.info.run_id for run in children if run.info.status == "KILLED"} == set(more.values())
+    text = Path(here.client().download_artifacts(parent.info.run_id, "points.csv")).read_text()
+    assert not any(run in text for run in more.values())
 
 
 def test_a_metric_that_nobody_recorded_hides_no_failure(here, capsys, monkeypatch):

@@ -1,9 +1,11 @@
 """Sweeps on real schedulers and workers: killed, stopped, cut off, each point is recorded once."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import contextmanager
 
@@ -100,6 +102,18 @@ def once_each(points):
     return {(f"k={k}", "FINISHED"): 1 for k in range(1, points + 1)}
 
 
+def finished_runs(cluster, experiment, number):
+    """The statuses of the finished runs, when there are so many."""
+    deadline = time.monotonic() + 60
+    while True:
+        _, children = family(cluster, experiment)
+        found = statuses(run for run in children if run.info.status == "FINISHED")
+        if found.total() >= number:
+            return found
+        assert time.monotonic() < deadline, statuses(children)
+        time.sleep(0.1)
+
+
 def worker_of(cluster, experiment, k, uri=None):
     """The process that runs a point."""
     _, children = family(cluster, experiment, uri)
@@ -191,10 +205,21 @@ def test_what_cannot_be_is_refused_with_2_and_a_line(cluster, monkeypatch, capsy
     assert nobody.startswith(
         "mflib: --cluster tcp://127.0.0.1:1: no scheduler of Dask answers there within 5 s;"
     )
-    assert nonsense.startswith("mflib: --cluster nonsense: missing port number in address 'nonsense';")
+    assert nonsense.startswith("mflib: --cluster nonsense: expected tcp://HOST:PORT or tls://HOST:PORT;")
     assert versions.count("instead of 9.9.9") == 2
     assert re.match(rf"mflib: --cluster {address}: .*worker tcp://127\.0\.0\.1:\d+ has mflib 0\.", versions)
     assert cluster.project.client().get_experiment_by_name("refused") is None
+
+
+def test_the_address_of_a_worker_is_told_from_that_of_its_scheduler(cluster):
+    with sweep_cluster.connected(cluster.address) as client:
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+    for address in [*workers, *(worker["nanny"] for worker in workers.values())]:
+        with (
+            pytest.raises(InputError, match="of Dask, not its scheduler, answers there; give the address"),
+            sweep_cluster.connected(address),
+        ):
+            pass
 
 
 def test_a_worker_with_other_versions_that_comes_after_the_check_ends_the_sweep(cluster, monkeypatch, capsys):
@@ -301,11 +326,12 @@ def dask_alone(project, workers, **env):
 
 
 @contextmanager
-def given_up_soon(project, **env):
-    """Two workers that Dask gives up after 8 s without a sign of life."""
+def given_up_soon(project, workers=2, **env):
+    """Workers that Dask gives up after 8 s without a sign of life."""
     cluster = Cluster.__new__(Cluster)
     cluster.project = project
-    with dask_alone(project, 2, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="8s", **env) as (address, processes):
+    env["DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL"] = "8s"
+    with dask_alone(project, workers, **env) as (address, processes):
         cluster.address, cluster.processes = address, processes
         yield cluster
 
@@ -363,6 +389,58 @@ def test_a_worker_that_was_about_to_record_its_point_when_it_was_given_up_does_n
     assert statuses(children) == before
     assert Counter(run.info.status for run in children) == {"FINISHED": 3, "KILLED": 1}
     assert len({run.info.run_name for run in children if run.info.status == "FINISHED"}) == 3
+
+
+@pytest.mark.soak
+def test_a_worker_that_comes_back_and_dies_behind_its_record_leaves_one_finished_run_of_its_point(
+    shared_project, tmp_path
+):
+    """Nobody looks again for it but the sweep."""
+    adopt_orphans()
+    shared_project.notebook("01_point", HERE, RECORD, parameters=DECLARED)
+    dies = {"MFLIB_STOP_IN": str(tmp_path), "MFLIB_DIE_AT": "mflib.runs.once:settle", **RECORDING}
+    with given_up_soon(shared_project, 3, **dies) as cluster:
+        process = shared_project.start(*sweep(cluster, "dies", 3, waiting=[3]))
+        wait_for(process, tmp_path / "here", *started(cluster, 1, 2, 3))
+        worker = psutil.Process(int((tmp_path / "here").read_text()))
+        worker.send_signal(signal.SIGSTOP)
+        finished_runs(cluster, "dies", 2)  # of the points 1 and 2
+        (tmp_path / "go").touch()
+        comes_back(cluster, worker)
+        assert finished_runs(cluster, "dies", 3) != once_each(3)
+        go_on(cluster)
+        out, err = process.communicate(timeout=300)
+    assert (process.returncode, err) == (0, ""), out
+    _, children = family(cluster, "dies")
+    finished = [run for run in children if run.info.status == "FINISHED"]
+    assert statuses(finished) == once_each(3)
+    assert str(worker.pid) not in {run.data.tags["mflib.pid"] for run in finished}
+
+
+@pytest.mark.soak
+def test_a_worker_that_is_retired_in_a_point_leaves_one_finished_run_of_it_and_none_that_runs(shared_project):
+    shared_project.notebook("01_point", HERE, RECORD, parameters=DECLARED)
+    cluster = Cluster(shared_project, 2)
+    process = shared_project.start(*sweep(cluster, "retired", 3, waiting=[1]))
+    (first,) = started(cluster, 1)
+    wait_for(process, first)
+    worker = worker_of(cluster, "retired", 1)
+    kernels = kernels_of(worker)
+    first.unlink()
+    with sweep_cluster.connected(cluster.address) as client:
+        (address,) = (at for at, pid in client.run(os.getpid).items() if pid == worker.pid)
+        assert [*client.retire_workers([address])] == [address]
+    wait_for(process, first)  # on the other worker
+    assert all_gone([worker, *kernels])
+    go_on(cluster)
+    out, err = process.communicate(timeout=300)
+    cluster.end()
+    assert (process.returncode, err) == (0, ""), out
+    parent, children = family(cluster, "retired")
+    assert statuses(children) == once_each(3) | {("k=1", "KILLED"): 1}
+    (lost,) = (run for run in children if run.info.status == "KILLED")
+    assert lost.data.tags["error"].startswith("stopped: its sweep was ended, or its worker cut off (cell ")
+    assert parent.info.status == "FINISHED"
 
 
 @pytest.mark.soak

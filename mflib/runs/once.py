@@ -3,7 +3,8 @@
 Whoever takes a point over revokes the runs that others have of it. A run that is revoked, or whose point has
 finished as another run, is recorded as KILLED instead of FINISHED. The store knows no lock, and between that
 look and the record another run of the point may have finished; so each run looks again when it is FINISHED,
-and of several all keep the same one.
+and of several all keep the same one. What a process that died in between could not do, the sweep does at its
+end and when it goes on (`sweep_store.settled`).
 """
 
 from mflib.runs.clock import end_run
@@ -59,20 +60,33 @@ def objection(client, run) -> str:
 
 
 def settle(client, run) -> bool:
-    """Keep one of the FINISHED runs of a point, as every process that looks; whether it is this one.
+    """Keep one of the FINISHED runs of a point, as every process that looks; whether it is this one."""
+    kept = keep_one(client, _finished(client, run))
+    return kept is None or kept.info.run_id == run.info.run_id
 
-    It is the first that was not revoked; the others become KILLED.
+
+def keep_one(client, finished: list):
+    """Of the FINISHED runs of a point the first that was not revoked; the others become KILLED.
+
+    Parameters
+    ----------
+    client : mlflow.MlflowClient
+    finished : list of mlflow.entities.Run
+
+    Returns
+    -------
+    mlflow.entities.Run or None
+        None of none.
     """
-    finished = _finished(client, run)
     order = sorted(finished, key=lambda one: (revoked(one), one.info.start_time, one.info.run_id))
     for one in order[1:]:
         client.set_tag(one.info.run_id, "error", LOST)
         end_run(client, one.info.run_id, KILLED)
-    return not order or order[0].info.run_id == run.info.run_id
+    return order[0] if order else None
 
 
 def finished(client, experiment: str, tags) -> list:
-    """Those of `attempts` that are FINISHED: one, or none."""
+    """Those of `attempts` that are FINISHED: one or none, but for a moment."""
     return [one for one in attempts(client, experiment, tags) if one.info.status == FINISHED]
 
 

@@ -29,9 +29,9 @@ try:
     from distributed import Client, KilledWorker
 except ImportError:
     raise InputError("--cluster needs Dask: pip install 'mflib[cluster]'") from None
-from mflib.runs import sweep_task
+from mflib.runs import scheduler, sweep_task
+from mflib.runs.scheduler import ANSWER, PRINTED
 
-ANSWER = 5  # s for a scheduler to answer
 PATIENCE = 60  # s for a worker to come where there is none
 _ENDING = 30  # s for points that were stopped to be recorded by their workers
 _LOOK = 0.5  # s between two looks at the scheduler
@@ -59,16 +59,12 @@ def connected(address: str) -> Iterator[Client]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that versions differ: they are checked
+            scheduler.look(address)
             client = _connected(address)
-    except Exception as error:
-        why = (
-            f"no scheduler of Dask answers there within {ANSWER} s"
-            if isinstance(error, OSError)
-            else first_line(error)
-        )
-        raise InputError(
-            f"--cluster {address}: {why}; give the address of a scheduler, as `mflib cluster` prints it"
-        ) from None
+    except InputError as error:
+        raise InputError(f"--cluster {address}: {error}") from None
+    except Exception as error:  # it has gone since
+        raise InputError(f"--cluster {address}: {first_line(error)}; {PRINTED}") from None
     try:
         yield client
     finally:

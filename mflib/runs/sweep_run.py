@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 
 from mflib.runs.clock import end_run
 from mflib.runs.outcome import FAILED, FINISHED, KILLED
@@ -25,6 +26,7 @@ from mflib.runs.sweep_store import (
     claim,
     open_parent,
     results,
+    settled,
 )
 from mflib.runs.unsent import take_over
 from mflib.text import shown
@@ -72,10 +74,10 @@ def run_sweep(sweep: Sweep, store: Store, stop: Stop, execute_all: Callable, met
 
 def _execute(sweep: Sweep, store: Store, stop: Stop, execute_all: Callable, parent: str) -> list[Result]:
     """Execute what is missing; what became of every point."""
-    for run in children(store, parent).values():
+    for run in chain.from_iterable(children(store, parent).values()):
         if run.info.status != FINISHED:
             take_over(store, run)  # nobody else's, for the lock of the sweep is ours
-    done = {point for point, run in children(store, parent).items() if run.info.status == FINISHED}
+    done = {point for point, run in settled(store, parent).items() if run.info.status == FINISHED}
     below = {"mlflow.parentRunId": parent}
     missing = [
         replace(point, tags={**point.tags, **below})
@@ -87,7 +89,7 @@ def _execute(sweep: Sweep, store: Store, stop: Stop, execute_all: Callable, pare
     progress = SweepProgress(missing)
     outcomes = execute_all(missing, store, stop, show=progress.show, done=progress.done)
     ended = {one.tags["mflib.point"]: outcome for one, outcome in zip(missing, outcomes, strict=True)}
-    return results(sweep, children(store, parent), ended)
+    return results(sweep, settled(store, parent), ended)
 
 
 def _conclude(sweep: Sweep, store: Store, parent: str, found: list[Result], given: str | None) -> None:

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from mflib.runs import owner
+from mflib.runs import once, owner
 from mflib.runs.clock import create_run
 from mflib.runs.outcome import FINISHED, Outcome
 from mflib.runs.project import InputError, root, shown
 from mflib.runs.store import Store
 from mflib.runs.sweep import Sweep, value_text
+from mflib.runs.unsent import take_over
 
 _PAGE = 1000  # runs that MLflow gives at once
 
@@ -124,15 +125,15 @@ def _refuse_running(parent, source: str) -> None:
         )
 
 
-def children(store: Store, parent: str) -> dict[str, object]:
-    """The run that counts for each point: the first that finished, else the latest.
+def children(store: Store, parent: str) -> dict[str, list]:
+    """The runs of each point.
 
     Returns
     -------
-    dict of str to mlflow.entities.Run
-        By `mflib.point`.
+    dict of str to list of mlflow.entities.Run
+        By `mflib.point`, in the order of their starts.
     """
-    client, token, counts = store.client(), None, {}
+    client, token, found = store.client(), None, {}
     experiment = client.get_run(parent).info.experiment_id
     while token != "":
         page = client.search_runs(
@@ -143,10 +144,29 @@ def children(store: Store, parent: str) -> dict[str, object]:
             page_token=token,
         )
         for run in page:
-            point = run.data.tags.get("mflib.point")
-            if point not in counts or counts[point].info.status != FINISHED:
-                counts[point] = run
+            found.setdefault(run.data.tags.get("mflib.point"), []).append(run)
         token = page.token or ""
+    return found
+
+
+def settled(store: Store, parent: str) -> dict[str, object]:
+    """The run that counts for each point: the one that finished, else the latest.
+
+    Of several that finished one is kept (`once.keep_one`), and what others have of a point that has finished
+    is taken over. Their processes do so, but may have died before it.
+
+    Returns
+    -------
+    dict of str to mlflow.entities.Run
+        By `mflib.point`.
+    """
+    counts = {}
+    for point, runs in children(store, parent).items():
+        kept = once.keep_one(store.client(), [run for run in runs if run.info.status == FINISHED])
+        for run in runs if kept else ():
+            if run.info.status == "RUNNING":
+                take_over(store, run)
+        counts[point] = kept or runs[-1]
     return counts
 
 
@@ -157,7 +177,7 @@ def results(sweep: Sweep, runs: dict[str, object], outcomes: dict[str, Outcome |
     ----------
     sweep : Sweep
     runs : dict
-        As `children` gives them.
+        As `settled` gives them.
     outcomes : dict of str to Outcome or None
         Of the points that were just executed, by `mflib.point`: of one whose run could not even be
         created, only the outcome tells.

@@ -140,7 +140,8 @@ def hand_in(store: Store, folder: Path) -> str:
     run = client.get_run(run_id)
     if "status" not in known:
         known |= _broken_off(run, waits(folder))
-    if known["status"] == FINISHED and (objection := once.objection(client, run)):
+    recorded = run.info.status == FINISHED  # by a process that died before it could settle
+    if known["status"] == FINISHED and not recorded and (objection := once.objection(client, run)):
         known = note(folder, **known | {"status": KILLED, "error": objection})
     if "tags" not in known:
         tags = complete(folder, run_id, known["about"], known["status"] == FINISHED)
@@ -150,10 +151,9 @@ def hand_in(store: Store, folder: Path) -> str:
     if "error" in run.data.tags and not known["error"]:
         client.delete_tag(run_id, "error")  # that it was not recorded
     end_run(client, run_id, known["status"], known["seconds"])
-    shutil.rmtree(folder, ignore_errors=True)
-    if known["status"] == FINISHED and not once.settle(client, run):
-        return KILLED
-    return known["status"]
+    lost = known["status"] == FINISHED and not once.settle(client, run)
+    shutil.rmtree(folder, ignore_errors=True)  # not before: who dies until here is found by it
+    return KILLED if lost else known["status"]
 
 
 def _broken_off(run, waits: str) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import hashlib
 import io
 import os
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -58,6 +60,13 @@ class Place:
     def __call__(self, state, last=False):
         """Write a state; what stood there is replaced at once when all is written."""
         content = _content(state, self.descent)
+        if threading.current_thread() is not threading.main_thread():
+            self._write(content)
+            return
+        with ThreadPoolExecutor(1) as writer:  # Ctrl-C is for this thread, and waits until all is written
+            writer.submit(self._write, content).result()
+
+    def _write(self, content):
         if "://" not in self.path:
             storage.write(self.path, *content)
             return
@@ -81,11 +90,18 @@ class Place:
         ------
         ValueError
             Where the file is damaged, of another descent, or of more iterations.
+        OSError
+            Where there is none, and none can be written: said now, and not when much is done.
         """
         if "://" not in self.path:
-            return self._read(self.path, U, V, iterations) if os.path.lexists(self.path) else None
+            if os.path.lexists(self.path):
+                return self._read(self.path, U, V, iterations)
+            storage.check_place(self.path)
+            return None
         files, path = _remote(self.path)
         if not files.exists(path):
+            files.pipe_file(f"{path}.part", b"")
+            files.rm(f"{path}.part")
             return None
         with tempfile.TemporaryDirectory() as folder:
             copy = os.path.join(folder, "checkpoint")

@@ -7,6 +7,7 @@ computes the same bits again.
 """
 
 import itertools
+from collections import deque
 
 import numpy as np
 
@@ -38,6 +39,8 @@ __all__ = [
 
 # Bytes of the normal equations that a worker sums at a time, where V does not have more.
 EQUATIONS = 1 << 23
+# Such pieces that are asked for at a time: a worker that waits for others holds its sums of no more.
+AHEAD = 4
 
 
 def descend(
@@ -319,8 +322,12 @@ class BlockedTraining:
         n_rows = max(1, 2 * max(EQUATIONS, V.nbytes) // (V.shape[1] * (V.shape[1] + 3) * V.itemsize))
         pieces = [(first, min(first + n_rows, len(V))) for first in range(0, len(V), n_rows)]
         homes = itertools.cycle(self.workers.homes)  # each solves some
-        steps = [self._item_step(next(homes), U, self._sent(V), *piece, ridge) for piece in pieces]
-        return np.concatenate(self.workers.client.gather(steps))
+        steps, ahead, gather = [], deque(), self.workers.client.gather
+        for piece in pieces:
+            if len(ahead) == AHEAD:
+                steps.append(gather(ahead.popleft()))
+            ahead.append(self._item_step(next(homes), U, self._sent(V), *piece, ridge))
+        return np.concatenate([*steps, *gather(list(ahead))])
 
     def _user_step(self, U, V, after=None):
         """`block_step` of U, on the way."""

@@ -9,9 +9,10 @@ import json
 import mmap
 import os
 import struct
+import tempfile
 import uuid
 import zipfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
@@ -55,6 +56,14 @@ def write_to(file, about, arrays):
             entry.extra = struct.pack("<HH", _PADDING, len(padding)) + padding
             with archive.open(entry, "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
+
+
+def check_place(path):
+    """That a file can be written there, which `write` would say only when all has been computed."""
+    try:
+        tempfile.TemporaryFile(dir=os.path.dirname(path) or ".").close()
+    except OSError as error:
+        raise OSError(error.errno, f"{path} cannot be written: {error.strerror}") from error
 
 
 def load(path, verify):
@@ -131,7 +140,8 @@ def _written_whole(path):
                 yield file
             os.replace(temporary, path)
         except BaseException:
-            os.unlink(temporary)
+            with suppress(FileNotFoundError):  # where Ctrl-C came while it got its name
+                os.unlink(temporary)
             raise
     except OSError as error:
         raise OSError(error.errno, f"{path} cannot be written: {error.strerror}") from error

@@ -1,5 +1,6 @@
 """Checkpoints: a descent that was killed goes on with the bits of one that was not."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -164,8 +165,31 @@ def test_a_file_of_something_else_is_refused_and_kept(tmp_path):
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
-    with pytest.raises(OSError, match=r"descent\.npz cannot be written: No such file or directory"):
-        descended("conjugate", checkpoint=tmp_path / "none" / "descent.npz")
+    path, seen = tmp_path / "none" / "descent.npz", []
+    for place, what in ((path, r"descent\.npz cannot be written: No such"), (f"file://{path}", "No such")):
+        with pytest.raises(OSError, match=what):
+            descended("conjugate", checkpoint=place, callback=lambda *row: seen.append(row))
+    assert not seen  # said before anything is computed
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its interrupts come otherwise")
+@pytest.mark.parametrize("name", ["open", "replace"])
+def test_ctrl_c_while_a_checkpoint_is_written_leaves_it_whole_and_nothing_else(name, tmp_path, monkeypatch):
+    real = getattr(os, name)
+
+    def interrupted(*arguments):
+        found = real(*arguments)
+        if ".mflib-" in str(arguments[0]):
+            signal.raise_signal(signal.SIGINT)
+        return found
+
+    path = tmp_path / "descent.npz"
+    with monkeypatch.context() as patched:
+        patched.setattr(os, name, interrupted)
+        result = descended("conjugate", checkpoint=path, checkpoint_every=5)
+    assert (result.stopped_because, len(result.history)) == ("interrupted", 5)
+    assert os.listdir(tmp_path) == ["descent.npz"]
+    assert_same_bits(descended("conjugate", checkpoint=path), descended("conjugate"))
 
 
 @pytest.mark.parametrize("every", [0, -1])

@@ -65,6 +65,26 @@ def test_the_bits_are_the_same_for_any_number_of_workers(local, on_one_worker, m
         assert_same_bits(distributed(local, name, validation=problem()[1]), on_one_worker[name])
 
 
+def test_normal_equations_in_pieces_give_the_same_bits_and_few_are_asked_for_at_a_time(
+    local, on_one_worker, monkeypatch
+):
+    scale(local, 2)
+    original, asked, most = cluster.BlockedTraining._item_step, [], []
+
+    def item_step(training, *arguments):
+        most.append(1 + sum(not step.done() for step in asked))
+        asked.append(original(training, *arguments))
+        return asked[-1]
+
+    monkeypatch.setattr(cluster.BlockedTraining, "_item_step", item_step)
+    monkeypatch.setattr(cluster, "EQUATIONS", 0)  # pieces as large as V: 5
+    monkeypatch.setattr(cluster, "AHEAD", 2)
+    found = distributed(local, "alternating", validation=problem()[1])
+    assert_same_bits(found, on_one_worker["alternating"])
+    assert len(asked) == 5 * 6
+    assert max(most) == 2
+
+
 def killer(client, at, how_many=1):
     """A callback that kills so many workers at these iterations, once each."""
     killed = []

@@ -287,6 +287,13 @@ def test_a_worker_that_is_slow_by_a_factor_of_ten_changes_no_bit(local, undistur
     assert_same_bits(found, expected)
 
 
+def test_a_scheduler_that_goes_between_two_questions_is_no_error_of_its_own(local, monkeypatch):
+    """The client has no way to it then, until it has another; whoever needs it says what is the matter."""
+    monkeypatch.setattr(local, "scheduler_comm", None)
+    with blocked.at_once(local):
+        pass
+
+
 def test_a_client_to_which_nothing_can_be_given_is_refused(local):
     def given(client):
         train, _, U, V = problem()

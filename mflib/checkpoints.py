@@ -6,9 +6,10 @@ Arrays as `storage` writes them, all else as JSON; nothing is pickled. A file is
 import hashlib
 import io
 import os
+import signal
 import tempfile
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -59,12 +60,8 @@ class Place:
 
     def __call__(self, state, last=False):
         """Write a state; what stood there is replaced at once when all is written."""
-        content = _content(state, self.descent)
-        if threading.current_thread() is not threading.main_thread():
-            self._write(content)
-            return
-        with ThreadPoolExecutor(1) as writer:  # Ctrl-C is for this thread, and waits until all is written
-            writer.submit(self._write, content).result()
+        with _done_first():
+            self._write(_content(state, self.descent))
 
     def _write(self, content):
         if "://" not in self.path:
@@ -129,6 +126,28 @@ class Place:
                 f"give iterations={state.iteration} or more, got {iterations}, or another checkpoint"
             )
         return state
+
+
+@contextmanager
+def _done_first():
+    """Let Ctrl-C wait until what is begun is done; the second one does not wait."""
+    handler, asked = signal.getsignal(signal.SIGINT), []
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+
+    def later(*arguments):
+        asked.append(arguments)
+        if len(asked) > 1:
+            handler(*arguments)
+
+    signal.signal(signal.SIGINT, later)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if asked:
+        handler(*asked[0])
 
 
 def _difference(name, before, now):

@@ -23,7 +23,8 @@ CONFIG = {
 }
 # Processes for each core, to try out what many workers do; each takes 0.2 GB.
 PER_CORE = 8
-# What a worker does at its start: Ctrl-C reaches all processes of a terminal, and ending is for the first.
+# What a worker does at its start: Ctrl-C reaches all processes of a terminal or a notebook, and what to do
+# is for the first.
 _WORKER = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
@@ -51,7 +52,7 @@ def started(n_workers, threads=1, **options):
     # in the environment before Python starts: Numba reads it when it is imported, which may be at once
     config = CONFIG | {"distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": threads}
     # without bokeh the dashboard serves only what monitors ask for
-    options = {"host": _HOST, "dashboard_address": f"{_HOST}:0"} | options
+    options = {"host": _HOST, "dashboard_address": f"{_HOST}:0", "preload": _WORKER} | options
     with (
         dask.config.set(config),
         LocalCluster(n_workers=n_workers, threads_per_worker=1, processes=True, **options) as cluster,
@@ -97,7 +98,7 @@ def serve(workers: int | None, port: int) -> int:
     dashboard = importlib.util.find_spec("bokeh") is not None
     # a thread of Dask for each worker: the compiled loops have threads of their own, so many that no core
     # is asked for twice
-    with Stop() as stop, started(workers, threads, scheduler_port=port, preload=_WORKER) as cluster:
+    with Stop() as stop, started(workers, threads, scheduler_port=port) as cluster:
         each = f"{threads} thread{'s' if threads > 1 else ''} each"
         print(f"scheduler  {cluster.scheduler_address}  ({workers} workers with {each})")
         print(f"dashboard  {cluster.dashboard_link if dashboard else 'none: pip install bokeh'}")

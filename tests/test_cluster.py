@@ -177,6 +177,15 @@ def test_ctrl_c_returns_what_there_is(local):
     assert len(found.history) > 2
 
 
+def test_workers_outlive_a_ctrl_c_that_reaches_all_processes_of_a_terminal_or_notebook(local):
+    scale(local, 2)
+    pids = local.run(os.getpid)
+    for pid in pids.values():
+        os.kill(pid, signal.SIGINT)
+    distributed(local, "plain")
+    assert local.run(os.getpid) == pids
+
+
 def test_a_checkpoint_goes_on_with_the_same_bits_and_is_of_its_blocks(local, tmp_path, monkeypatch):
     path = tmp_path / "descent.npz"
 

@@ -99,9 +99,11 @@ def descend(
     Returns
     -------
     Descent
-        Equal to that of `mflib.descend` to rounding; the same bits for any number of workers. Ctrl-C returns
-        what there is; while ratings are sent, at first or again, that is the state that was kept last, in
-        arrays whatever `gather` is.
+        Equal to that of `mflib.descend` to rounding; the same bits for any number of workers. (With
+        "alternating" or the scaling "block", and reg=0, an item of fewer ratings than k has many steps as
+        good, and takes another one here.) Ctrl-C returns what there is; while ratings are sent, at first or
+        again, that is the state that was kept last, in arrays
+        whatever `gather` is.
 
     Raises
     ------
@@ -139,6 +141,8 @@ def descend(
         blocked_jobs.check_start(ratings, U, V, biases, validation, n_blocks)
         edges = ratings.edges
     else:
+        if isinstance(U, Blocked):
+            raise TypeError("U must be an array where the ratings are in this process: give U.gather()")
         descent.check_start(ratings, U, V, biases, validation)
         n_blocks = None if n_blocks is None else checks.whole_number("n_blocks", n_blocks, 1)
         edges = blocks.cut(ratings.user_starts, n_blocks)

@@ -97,6 +97,8 @@ class Kept:
         """Where the work is that has been done."""
         if self.place is None:
             return "no checkpoint was given, so its work is lost"
+        if self.state.iteration == 0:
+            return f"the checkpoint {self.place.path} holds nothing yet: the same call begins anew"
         return (
             f"the checkpoint {self.place.path} holds iteration {self.state.iteration}: "
             "the same call continues"

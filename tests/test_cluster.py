@@ -313,5 +313,8 @@ def test_ratings_that_are_none_are_refused_before_anything_is_sent(local):
     _, _, U, V = problem()
     with pytest.raises(TypeError, match="ratings must be Ratings, got ndarray"):
         cluster.descend(np.eye(3), U, V, client=local)
+    kept = distributed(local, "plain", iterations=0, gather=False).U
+    with pytest.raises(TypeError, match=r"U must be an array where .* in this process: give U\.gather\(\)"):
+        cluster.descend(problem()[0], kept, V, client=local)
     with pytest.raises(ValueError, match="n_blocks must be at least 1, got 0"):
         cluster.descend(Ratings.from_arrays([0], [0], [1.0], shape=(60, 40)), U, V, client=local, n_blocks=0)

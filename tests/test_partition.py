@@ -418,7 +418,7 @@ def test_a_column_that_comes_twice_is_named(local, parquet, tmp_path):
     refused(rf"user='userId' names 2 columns of {bad}: rename all but one", parquet)
     both = "user and item are both the column 'userId' of"
     refused(f"{both} the frame: name another for one of them", frame(rows), item="userId")
-    refused(f"{both} {parquet[0]}", parquet, item="userId")
+    refused(f"{both} {parquet[0]}", parquet[:1], item="userId")
     twice.to_csv(csv := bad.with_suffix(".csv"), index=False)
     refused(rf"user='userId' names 2 columns of {csv}", csv)
 

@@ -10,7 +10,7 @@ import itertools
 
 import numpy as np
 
-from mflib import blocks, checkpoints, checks, descent, versions
+from mflib import blocks, checkpoints, checks, descent, versions, waiting
 from mflib.objective import add_penalty, free_columns, weighted_products
 from mflib.state import State
 from mflib.training import by_count
@@ -178,6 +178,8 @@ def _went_on(begin, gather, training, kept):
         except recovery.LOST as error:
             if found is not None and found.stopped_because == "interrupted":
                 return kept.interrupted()
+            if isinstance(error, MemoryError):
+                training.release()  # whoever keeps the error has this process keep them too
             recovery.see_whether_to_go_on(error, client, kept, training.room)
         except recovery.STRANGE:
             versions.check(client, where=kept.where())
@@ -216,17 +218,18 @@ class BlockedTraining:
     def settle(self):
         """Give blocks homes among the workers that there are, and send the ratings there."""
         client = self.workers.client
-        try:
-            client.wait_for_workers(1, timeout=recovery.PATIENCE)
-        except TimeoutError as error:
-            raise recovery.NoWorkers from error
+        waiting.for_a_worker(client)
         versions.check(client)
         self.workers.settle()
         if self.train is None:
             self.room.check()
-        self.sent, self.ahead = (None, None), (None, None, None)
-        self.train = self.validating = None  # or workers would hold both
+        self.release()  # or workers would hold both
         self.train, self.validating = (self._placed(r) for r in (self.ratings, self.validation))
+
+    def release(self):
+        """Leave the workers nothing of the ratings, nor of what was computed last."""
+        self.sent, self.ahead = (None, None), (None, None, None)
+        self.train = self.validating = None
 
     def _placed(self, ratings):
         if ratings is None:
@@ -314,7 +317,7 @@ class BlockedTraining:
         pieces = [(first, min(first + n_rows, len(V))) for first in range(0, len(V), n_rows)]
         homes = itertools.cycle(self.workers.homes)  # each solves some
         steps = [self._item_step(next(homes), U, self._sent(V), *piece, ridge) for piece in pieces]
-        return np.concatenate(self.workers.client.gather(steps))
+        return np.concatenate(waiting.gathered(self.workers.client, steps))
 
     def _item_step(self, home, U, V, first, after, ridge):
         """`block_step` of the rows of V from `first` to `after`, on the way."""

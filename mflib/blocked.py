@@ -11,7 +11,7 @@ from itertools import groupby
 
 import numpy as np
 
-from mflib import arrays, blocks, tree, versions
+from mflib import arrays, blocks, tree, versions, waiting
 
 # Sums that are added at a time on a worker, and here.
 BRANCHES = 4
@@ -72,9 +72,9 @@ class Workers:
         one_each : bool
             Whether each block has a task of its own: for one that is long, and done once.
         """
-        known = sorted(self.client.scheduler_info(n_workers=-1)["workers"])
+        known = waiting.running(self.client.scheduler_info(n_workers=-1)["workers"])
         if not known:
-            raise CancelledError("all workers are gone")
+            raise CancelledError("all workers are gone, or paused")
         place = lambda block: block * len(known) // self.n_blocks  # noqa: E731
         groups = groupby(range(self.n_blocks), None if one_each else place)
         found = [list(group) for _, group in groups]
@@ -162,7 +162,7 @@ class Workers:
 
     def total(self, sums):
         """The sum of the tuples of all blocks, from `sums` or `few` of them, here."""
-        return tree.total(self.n_blocks, self.client.gather(sums))
+        return tree.total(self.n_blocks, waiting.gathered(self.client, sums))
 
     def scattered(self, U):
         """Send an array with a row for each user; one in blocks is there."""
@@ -223,7 +223,8 @@ class Blocked:
 
     def gather(self):
         """All of it, as an array here."""
-        return np.concatenate([rows for span in self.workers.client.gather(self.futures) for rows in span])
+        spans = waiting.gathered(self.workers.client, self.futures)
+        return np.concatenate([rows for span in spans for rows in span])
 
 
 def _futures(argument, n_spans):

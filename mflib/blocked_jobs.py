@@ -2,13 +2,14 @@
 
 import os
 import time
+import traceback
 import uuid
 from concurrent.futures import CancelledError
 
 import numpy as np
 from distributed import KilledWorker
 
-from mflib import blocked_ratings, checks, descent, labels, parts, recovery, sparse, versions
+from mflib import blocked_ratings, checks, descent, labels, parts, recovery, sparse, versions, waiting
 from mflib.blocked import Blocked, Workers
 from mflib.blocked_ratings import RatingBlocks
 from mflib.blocks import aligned
@@ -79,9 +80,9 @@ def evaluate(ratings, U, V, *, client):
     TypeError, ValueError
         Where U and V do not fit the ratings, or a block is missing or damaged.
     ConnectionError
-        Where workers are lost again and again.
+        Where workers are lost again and again, or none is there for a minute.
     MemoryError
-        Where workers die at a block.
+        Where workers die at a block, or Dask keeps them paused for a minute.
     """
     check_factors(ratings, U, V)
 
@@ -131,7 +132,7 @@ def predict(ratings, U, V, folder, *, client):
 
         def job(workers):
             tasks = workers.each(_write, *_arguments(workers, ratings, U, V), made.partial)
-            return [name for (name,) in client.gather(tasks) if name is not None]
+            return [name for (name,) in waiting.gathered(client, tasks) if name is not None]
 
         names = carried_out(client, ratings.edges, job)
         made.complete(names.__contains__)
@@ -174,6 +175,9 @@ def carried_out(client, edges, job):
     for _ in range(recovery.LOSSES):
         try:
             return job(_settled(client, edges))
+        except waiting.Paused as error:
+            traceback.clear_frames(error.__traceback__)  # and the tasks are no more
+            raise MemoryError(f"{error}: partition the ratings into more blocks") from error
         except KilledWorker as error:
             raise MemoryError(f"workers die at a block ({error}): partition the ratings into more") from None
         except (CancelledError, OSError) as error:
@@ -243,7 +247,7 @@ def _faults(U):
     """`descent.faults` of all blocks."""
     client = U.workers.client
     try:
-        found = client.gather([client.submit(_faults_of, rows) for rows in U.futures])
+        found = waiting.gathered(client, [client.submit(_faults_of, rows) for rows in U.futures])
     except CancelledError:
         raise ConnectionError(
             "blocks of U are gone with their worker: begin from cluster.random_factors, or from an array"

@@ -11,7 +11,7 @@ from collections import deque
 
 import numpy as np
 
-from mflib import blocks, checkpoints, checks, descent, versions
+from mflib import blocks, checkpoints, checks, descent, versions, waiting
 from mflib.objective import add_penalty, free_columns, weighted_products
 from mflib.state import State
 from mflib.training import by_count
@@ -186,6 +186,8 @@ def _went_on(begin, gather, training, kept):
         except recovery.LOST as error:
             if found is not None and found.stopped_because == "interrupted":
                 return kept.interrupted()
+            if isinstance(error, MemoryError):
+                training.release()  # whoever keeps the error has this process keep them too
             recovery.see_whether_to_go_on(error, client, kept, training.room)
         except recovery.STRANGE:
             versions.check(client, where=kept.where())
@@ -224,17 +226,18 @@ class BlockedTraining:
     def settle(self):
         """Give blocks homes among the workers that there are, and send the ratings there."""
         client = self.workers.client
-        try:
-            client.wait_for_workers(1, timeout=recovery.PATIENCE)
-        except TimeoutError as error:
-            raise recovery.NoWorkers from error
+        waiting.for_a_worker(client)
         versions.check(client)
         self.workers.settle()
         if self.train is None:
             self.room.check()
-        self.sent, self.ahead, self.next_step = (None, None), (None, None, None), (None, None, None)
-        self.train = self.validating = None  # or workers would hold both
+        self.release()  # or workers would hold both
         self.train, self.validating = (self._placed(r) for r in (self.ratings, self.validation))
+
+    def release(self):
+        """Leave the workers nothing of the ratings, nor of what was computed last."""
+        self.sent, self.ahead, self.next_step = (None, None), (None, None, None), (None, None, None)
+        self.train = self.validating = None
 
     def _placed(self, ratings):
         if ratings is None:
@@ -326,12 +329,12 @@ class BlockedTraining:
         n_rows = max(1, 2 * max(EQUATIONS, V.nbytes) // (V.shape[1] * (V.shape[1] + 3) * V.itemsize))
         pieces = [(first, min(first + n_rows, len(V))) for first in range(0, len(V), n_rows)]
         homes = itertools.cycle(self.workers.homes)  # each solves some
-        steps, ahead, gather = [], deque(), self.workers.client.gather
+        steps, ahead = [], deque()
         for piece in pieces:
             if len(ahead) == AHEAD:
-                steps.append(gather(ahead.popleft()))
+                steps += waiting.gathered(self.workers.client, [ahead.popleft()])
             ahead.append(self._item_step(next(homes), U, self._sent(V), *piece, ridge))
-        return np.concatenate([*steps, *gather(list(ahead))])
+        return np.concatenate(steps + waiting.gathered(self.workers.client, list(ahead)))
 
     def _user_step(self, U, V, after=None):
         """`block_step` of U, on the way."""

@@ -13,7 +13,18 @@ from contextlib import suppress
 
 import numpy as np
 
-from mflib import blocked_ratings, blocks, checks, joining, labels, parts, readers, recovery, versions
+from mflib import (
+    blocked_ratings,
+    blocks,
+    checks,
+    joining,
+    labels,
+    parts,
+    readers,
+    recovery,
+    versions,
+    waiting,
+)
 from mflib.blocked_ratings import RatingBlocks
 from mflib.folders import NewFolder
 
@@ -21,6 +32,8 @@ from mflib.folders import NewFolder
 BRANCHES = 8
 # What decides the bits of labels and of their files, beside mflib, NumPy and Numba.
 ARROW = "pandas", "pyarrow"
+# Where workers have no memory for their tasks.
+ADVICE = "give smaller parts, more blocks, or workers with more memory"
 
 
 def partition(
@@ -79,8 +92,10 @@ def partition(
         parts, or there is no rating at all. The message names the part and the row, or the labels.
     OSError
         Where a file of the folder cannot be written, or workers do not see it, or the scheduler is gone.
+    ConnectionError
+        Where no worker is there for a minute.
     MemoryError
-        Where workers die again and again.
+        Where workers die again and again, or Dask keeps them paused for a minute.
     RuntimeError
         Where a worker's versions of mflib, NumPy, Numba, pandas or pyarrow are not those of this process.
 
@@ -183,12 +198,11 @@ class _Job:
         from distributed import KilledWorker
 
         try:
-            return self.client.gather(futures)
+            return waiting.gathered(self.client, futures)
+        except waiting.Paused as error:
+            raise MemoryError(f"{error}: {ADVICE}") from error
         except KilledWorker as error:
-            raise MemoryError(
-                f"workers die at a part or a block ({error}): give smaller parts, more blocks, or workers "
-                "with more memory"
-            ) from None
+            raise MemoryError(f"workers die at a part or a block ({error}): {ADVICE}") from None
         except CancelledError as error:  # no worker takes anything with it
             raise ConnectionError("the scheduler is gone, or ended the tasks: partition anew") from error
         except versions.OtherVersions:

@@ -1,13 +1,14 @@
 """How a descent on a cluster goes on where workers come and go, and what it says where it cannot."""
 
 import time
+import traceback
 from concurrent.futures import CancelledError
 
 import numpy as np
 from dask.utils import format_bytes
 from distributed import Client, KilledWorker
 
-from mflib import versions
+from mflib import versions, waiting
 from mflib.blocked import Blocked
 from mflib.descent import HISTORY, Descent
 
@@ -17,16 +18,10 @@ LOST = (CancelledError, OSError, KilledWorker, MemoryError)
 STRANGE = (RuntimeError, ImportError, AttributeError)
 # Losses without a new state in between before it is no accident any more.
 LOSSES = 10
-# Seconds to wait for workers where there are none.
-PATIENCE = 60
 # Of a worker's memory limit: above it Dask gives a worker no more to do, so a descent would stand still.
 USABLE = 0.8
 # Bytes of a worker's process, with kernels and the readers of files, before it has any data.
 PROCESS = 300_000_000
-
-
-class NoWorkers(OSError):
-    """None has come within PATIENCE."""
 
 
 class Grown(Exception):
@@ -41,7 +36,7 @@ def ours(function, *arguments):
     """function(*arguments), whose errors come as `Ours`, except where it finds a worker lost."""
     try:
         return function(*arguments)
-    except (CancelledError, KilledWorker):
+    except (CancelledError, KilledWorker, waiting.NoWorkers, waiting.Paused):
         raise
     except Exception as error:
         raise Ours from error
@@ -126,17 +121,14 @@ def ready(client, *packages):
 
     Raises
     ------
-    ConnectionError
-        Where none has come within PATIENCE.
+    ConnectionError, MemoryError
+        As by `waiting.for_a_worker`.
     RuntimeError
         As by `versions.check`.
     """
     check_client(client)
-    try:
-        client.wait_for_workers(1, timeout=PATIENCE)
-        versions.check(client, *packages)
-    except TimeoutError:
-        raise ConnectionError(f"no worker has come within {PATIENCE} s: start one") from None
+    waiting.for_a_worker(client)
+    versions.check(client, *packages)
 
 
 def scheduler_gone(client):
@@ -191,6 +183,11 @@ class Room:
                 f"{self._advice(more=True)}"
             ) from error
 
+    def see_paused(self, error, where):
+        """Raise MemoryError where the error says that Dask has paused workers."""
+        if isinstance(error, waiting.Paused):
+            raise MemoryError(f"{error}: {self._advice(more=True)}; {where}") from error
+
     def _advice(self, more=False):
         """How many blocks and workers would do; more than there are where the estimate was too low."""
         limits, n_blocks = [limit for limit in self._limits().values() if limit], len(self.sizes)
@@ -223,7 +220,9 @@ def _free(limit):
 
 def see_whether_to_go_on(error, client, kept, room):
     """Return where a descent can begin again from the state that was kept; else raise what a person needs."""
+    traceback.clear_frames(error.__traceback__)  # or what they have stays on the workers with the error
     n_blocks = len(room.sizes)
+    room.see_paused(error, kept.where())
     if isinstance(error, MemoryError | KilledWorker):
         raise MemoryError(
             f"a worker has no memory for what it was given ({type(error).__name__}: {error}): "
@@ -236,8 +235,8 @@ def see_whether_to_go_on(error, client, kept, room):
             f"the scheduler is gone, and with it what the workers held; {kept.where()}"
         ) from error
     room.see_restarts(error)
-    if isinstance(error, NoWorkers):
-        raise ConnectionError(f"no worker has come within {PATIENCE} s; {kept.where()}") from error
+    if isinstance(error, waiting.NoWorkers):
+        raise ConnectionError(f"{error}; {kept.where()}") from error
     if kept.losses > LOSSES:
         raise ConnectionError(
             f"workers were lost {kept.losses} times since iteration {kept.state.iteration}; {kept.where()}"

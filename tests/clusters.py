@@ -2,10 +2,13 @@
 
 import contextlib
 import os
+import subprocess
+import sys
 import time
 
 import dask
 import numpy as np
+import psutil
 from distributed import Client
 
 from mflib import cluster, datasets, local_cluster, random_factors
@@ -45,6 +48,40 @@ def scale(client, n):
             if len(client.run(os.getpid)) == n == len(client.scheduler_info(n_workers=-1)["workers"]):
                 return
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def lone_worker(client):
+    """The process of one worker more, which nobody starts anew."""
+    before = len(client.scheduler_info(n_workers=-1)["workers"])
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", client.scheduler.address]
+    more = "--nthreads", "1", "--no-nanny", "--host", "127.0.0.1", "--no-dashboard"
+    process = subprocess.Popen([*command, *more], stderr=subprocess.DEVNULL)
+    try:
+        client.wait_for_workers(before + 1, timeout=60)
+        yield process
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def crowd(dask_worker):
+    """For `client.run`: hold 88 % of the memory limit of a worker, in its process."""
+    held = psutil.Process().memory_info().rss
+    dask_worker.ballast = np.ones((int(0.88 * dask_worker.memory_manager.memory_limit) - held) // 8)
+
+
+def relieve(dask_worker):
+    """For `client.run`: give the memory back."""
+    dask_worker.ballast = None
+
+
+def wait_until(client, status, *workers):
+    """Wait until Dask says so of these workers."""
+    while {client.scheduler_info(n_workers=-1)["workers"][worker]["status"] for worker in workers} != {
+        status
+    }:
+        time.sleep(0.02)
 
 
 def problem(dtype=np.float64):

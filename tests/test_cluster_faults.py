@@ -18,7 +18,7 @@ from clusters import distributed, problem, scale
 from distributed import Client
 from problems import assert_same_bits
 
-from mflib import Ratings, blocked, blocks, cluster, random_factors, versions
+from mflib import Ratings, blocked, blocks, cluster, random_factors, versions, waiting
 from mflib.blocked import Workers
 
 # for each phase of an iteration: a rule that has it, and at which call on one worker that worker dies
@@ -341,6 +341,93 @@ def test_a_worker_without_memory_for_its_blocks_says_how_many_are_needed_and_sta
             cluster.descend(ratings, U, V, client=client, n_blocks=1)
         other.release()
         assert len(distributed(client, "plain").history) == 7
+
+
+@pytest.fixture
+def crowded(monkeypatch):
+    """A client of two workers that another's memory can pause, and few seconds of patience with them."""
+    monkeypatch.setattr(waiting, "PATIENCE", 3)
+    left = {"distributed.scheduler.work-stealing": False}  # what a paused worker was given stays there
+    with clusters.local(left, n_workers=2, memory_limit="1GB") as client:
+        yield client
+
+
+def patched_where(client, worker, name, inside):
+    """Have a function of blocks do `inside` in front of its work on one worker, once, at its third call."""
+
+    def patch(dask_worker):
+        from mflib import blocks
+
+        original, calls = getattr(blocks, name), []
+
+        def other(*arguments):
+            calls.append(name)
+            if len(calls) == 3:
+                inside(dask_worker)
+            return original(*arguments)
+
+        setattr(blocks, name, other)
+
+    client.run(patch, workers=[worker])
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("how_many", [1, 2])
+def test_a_worker_that_stays_paused_ends_the_descent_and_says_how_many_blocks_are_needed(crowded, how_many):
+    """Also where it is paused with tasks that it was given, and another has done its own."""
+    scale(crowded, how_many)
+    first, *others = sorted(crowded.scheduler_info(n_workers=-1)["workers"])
+    expected = distributed(crowded, "conjugate")
+
+    def inside(dask_worker):
+        import time
+
+        clusters.crowd(dask_worker)
+        while dask_worker.status.name != "paused":
+            time.sleep(0.02)
+
+    patched_where(crowded, first, "evaluate", inside)
+    told = rf"worker {first} is paused by Dask.* for 3 s: use n_blocks=\d+ or more on {how_many + 1} such"
+    begin = time.perf_counter()
+    with pytest.raises(MemoryError, match=rf"{told}.*no checkpoint was given") as error:
+        distributed(crowded, "conjugate")
+    assert 3 < time.perf_counter() - begin < 15
+    crowded.run(clusters.relieve)
+    clusters.wait_until(crowded, "running", first, *others)
+    assert_same_bits(distributed(crowded, "conjugate"), expected)  # while the error is kept
+    assert error
+
+
+@pytest.mark.soak
+def test_workers_that_are_paused_for_a_while_or_slow_are_waited_for(crowded, monkeypatch):
+    expected, seen = distributed(crowded, "conjugate"), []
+    workers = sorted(crowded.scheduler_info(n_workers=-1)["workers"])
+
+    def relieved():
+        time.sleep(2.5)
+        crowded.run(clusters.relieve)
+
+    def all_paused(row, U, V):
+        if row["iteration"] == 2:
+            crowded.run(clusters.crowd)
+            clusters.wait_until(crowded, "paused", *workers)
+            seen.append(threading.Thread(target=relieved))
+            seen[0].start()
+
+    assert_same_bits(distributed(crowded, "conjugate", callback=all_paused), expected)
+    seen[0].join()
+    clusters.wait_until(crowded, "running", *workers)
+
+    monkeypatch.setattr(waiting, "PATIENCE", 1)
+    for worker in workers:
+        patched_where(crowded, worker, "along", lambda dask_worker: __import__("time").sleep(4))
+
+    def one_paused(row, U, V):
+        if row["iteration"] == 1:
+            crowded.run(clusters.crowd, workers=workers[:1])
+            clusters.wait_until(crowded, "paused", workers[0])
+
+    assert_same_bits(distributed(crowded, "conjugate", callback=one_paused), expected)
 
 
 @pytest.mark.soak

@@ -1,5 +1,6 @@
 """Ratings that are in no one place, on real schedulers and workers: the same bits whoever did what."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ import dask.dataframe as dd
 from clusters import scale
 from pyarrow import parquet as pq
 
-from mflib import Ratings, blocks, cluster, datasets, descend, labels, metrics, recovery
+from mflib import Ratings, blocks, cluster, datasets, descend, labels, metrics, waiting
 
 N_BLOCKS = 4
 
@@ -582,7 +583,7 @@ def test_every_ending_of_parquet_is_read_in_a_folder(local, parquet, tmp_path):
 
 
 def test_without_a_worker_it_says_so(train, tmp_path, monkeypatch):
-    monkeypatch.setattr(recovery, "PATIENCE", 0.2)
+    monkeypatch.setattr(waiting, "PATIENCE", 0.2)
     start = np.ones((train.shape[0], 2)), np.ones((train.shape[1], 2))
     with clusters.local(n_workers=0) as client:
         for call in (
@@ -611,3 +612,102 @@ def test_a_descent_from_a_U_on_workers_survives_one_of_them(local, train):
 
     found = cluster.descend(train, first.U, first.V, "conjugate", callback=kill, **options)
     np.testing.assert_array_equal(found.U, expected.U)
+
+
+def calls(client, train, folder):
+    """What is asked of workers beside the descent, by name: a function each, that returns what it finds."""
+    wait = lambda rows: (time.sleep(0.2), rows)[1]  # noqa: E731
+    source = frame(table(), 12).map_partitions(wait, meta=table()[:0])
+    start = np.ones((train.shape[0], 2)), np.ones((train.shape[1], 2))
+    U = cluster.random_factors(train, 2, client=client)[0]
+    return {
+        "partition": lambda: files(cluster.partition(source, folder / "blocks", client=client).folder),
+        "evaluate": lambda: cluster.evaluate(train, *start, client=client),
+        "evaluate U there": lambda: cluster.evaluate(train, U, start[1], client=client),
+        "predict": lambda: [
+            Path(file).read_bytes()
+            for file in cluster.predict(train, *start, folder / "predictions", client=client)
+        ],
+    }
+
+
+NAMES = "partition", "evaluate", "evaluate U there", "predict"
+
+
+def slow(client, seconds):
+    """Let what workers do with a block take so long."""
+
+    def patch():
+        import time
+
+        from mflib import blocked_ratings
+
+        read = blocked_ratings.read
+        blocked_ratings.read = lambda *more: (time.sleep(seconds), read(*more))[1]
+
+    client.run(patch)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("comes", [True, False], ids=["others come", "none comes"])
+@pytest.mark.parametrize("name", NAMES)
+def test_without_all_its_workers_it_goes_on_with_others_or_says_so_after_a_while(
+    train, tmp_path, monkeypatch, name, comes
+):
+    with clusters.local(n_workers=0) as client, contextlib.ExitStack() as stack:
+        with clusters.lone_worker(client):
+            (tmp_path / "expected").mkdir()
+            expected = calls(client, train, tmp_path / "expected")[name]()
+        processes = [stack.enter_context(clusters.lone_worker(client)) for _ in range(2)]
+        slow(client, 0.5)
+        call, killed = calls(client, train, tmp_path)[name], []
+
+        def kill():
+            time.sleep(0.7)
+            for process in processes:
+                process.kill()
+            while client.scheduler_info(n_workers=-1)["workers"]:
+                time.sleep(0.05)
+            killed.append(time.monotonic())
+            if comes:
+                time.sleep(1)
+                stack.enter_context(clusters.lone_worker(client))
+
+        monkeypatch.setattr(waiting, "PATIENCE", 30 if comes else 3)
+        thread = threading.Thread(target=kill)
+        thread.start()
+        if comes:
+            assert call() == expected
+        else:
+            with pytest.raises(ConnectionError, match=r"no worker has come within 3 s"):
+                call()
+            assert 3 <= time.monotonic() - killed[0] < 10
+            assert sorted(os.listdir(tmp_path)) == ["expected"]
+        thread.join()
+        assert killed
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", NAMES)
+def test_workers_that_stay_paused_end_what_is_done_with_blocks(train, tmp_path, monkeypatch, name):
+    with clusters.local(n_workers=1, memory_limit="1GB") as client:
+        (worker,) = client.scheduler_info(n_workers=-1)["workers"]
+        (tmp_path / "first").mkdir()
+        calls(client, train, tmp_path / "first")[name]()  # what is loaded or compiled then takes memory
+        slow(client, 1)
+        call = calls(client, train, tmp_path)[name]
+
+        def crowd():
+            time.sleep(0.7)
+            client.run(clusters.crowd)
+            clusters.wait_until(client, "paused", worker)
+
+        monkeypatch.setattr(waiting, "PATIENCE", 3)
+        thread = threading.Thread(target=crowd)
+        thread.start()
+        with pytest.raises(MemoryError, match=rf"worker {worker} is paused by Dask.*3 s: .* more blocks"):
+            call()
+        thread.join()
+        client.run(clusters.relieve)
+        clusters.wait_until(client, "running", worker)
+        call()

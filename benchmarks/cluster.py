@@ -126,6 +126,7 @@ def measure(measured, client, size, ratings, start, rounds):
     for rule in RULES:  # what is compiled or loaded once is no part of an iteration, nor of its memory
         on_workers(client, few, start, rule, WORKERS, 2)
         on_one(few, start, rule, 2)
+    cluster_count.forget_the_most(client)
     before = cluster_count.memory(client)
     order = np.random.default_rng(0)
     for _ in range(rounds):
@@ -155,6 +156,7 @@ def grow_workers(measured, size):
                 f"{ratings.n_ratings:.0e}".replace("e+0", "e"), ratings, "plain", workers, workers
             )
             on_workers(client, ratings, start, "plain", workers, 2)
+            cluster_count.forget_the_most(client)
             before = cluster_count.memory(client)
             add_turn(case, client, ratings, start, before, ITERATIONS[size])
         measured["cases"].append(case)

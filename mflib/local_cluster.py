@@ -16,10 +16,9 @@ CONFIG = {
     "distributed.worker.multiprocessing-method": "spawn",
     "distributed.deploy.lost-worker-timeout": "10 minutes",
     # Dask lets a worker give back to the system, at each iteration, the pages of all arrays above 128 kB, and
-    # get them anew: a fifth of its time. Now those of 4 MB at once, which NumPy asks for in large pages, and
-    # of the others what exceeds 64 MB.
+    # get them anew: a fifth of its time. Now those of 16 MB at once, and of the others what exceeds 64 MB.
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 1 << 26,
-    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 1 << 22,
+    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 1 << 24,
 }
 # Processes for each core, to try out what many workers do; each takes 0.2 GB.
 PER_CORE = 8

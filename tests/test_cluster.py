@@ -247,7 +247,7 @@ def test_nothing_listens_beyond_loopback(local):
 def test_workers_keep_the_memory_of_arrays_that_each_iteration_makes(local):
     """By Dask's own setting they give it back each time, and spend a fifth of their time on that."""
     (found,) = {tuple(map(there.get, MALLOC)) for there in local.run(lambda: dict(os.environ)).values()}
-    assert found == ("67108864", "4194304")
+    assert found == ("67108864", "16777216")
 
 
 def test_tasks_of_past_iterations_are_forgotten(local):

@@ -374,10 +374,11 @@ def patched_where(client, worker, name, inside):
 @pytest.mark.soak
 @pytest.mark.parametrize("how_many", [1, 2])
 def test_a_worker_that_stays_paused_ends_the_descent_and_says_how_many_blocks_are_needed(crowded, how_many):
-    """Also where it is paused with tasks that it was given, and another has done its own."""
+    """Also where it is paused with a task that it was given, that of the validation, and another goes on."""
+    options = {"validation": problem()[1]}
     scale(crowded, how_many)
     first, *others = sorted(crowded.scheduler_info(n_workers=-1)["workers"])
-    expected = distributed(crowded, "conjugate")
+    expected = distributed(crowded, "conjugate", **options)
 
     def inside(dask_worker):
         import time
@@ -390,11 +391,11 @@ def test_a_worker_that_stays_paused_ends_the_descent_and_says_how_many_blocks_ar
     told = rf"worker {first} is paused by Dask.* for 3 s: use n_blocks=\d+ or more on {how_many + 1} such"
     begin = time.perf_counter()
     with pytest.raises(MemoryError, match=rf"{told}.*no checkpoint was given") as error:
-        distributed(crowded, "conjugate")
+        distributed(crowded, "conjugate", **options)
     assert 3 < time.perf_counter() - begin < 15
     crowded.run(clusters.relieve)
     clusters.wait_until(crowded, "running", first, *others)
-    assert_same_bits(distributed(crowded, "conjugate"), expected)  # while the error is kept
+    assert_same_bits(distributed(crowded, "conjugate", **options), expected)  # while the error is kept
     assert error
 
 

@@ -22,9 +22,14 @@ CONFIG = {
 }
 # Processes for each core, to try out what many workers do; each takes 0.2 GB.
 PER_CORE = 8
-# What a worker does at its start: Ctrl-C reaches all processes of a terminal or a notebook, and what to do
-# is for the first.
-_WORKER = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"
+# What a worker does at its start. Ctrl-C reaches all processes of a terminal or a notebook, and what to do
+# is for the first. Where the program that starts workers has imported Numba, they have as well, too early for
+# the environment to tell it the number of threads.
+_WORKER = """
+import signal, mflib
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+mflib.set_num_threads({threads})
+"""
 
 
 @contextmanager
@@ -48,12 +53,12 @@ def started(n_workers, threads=1, **options):
     import dask
     from distributed import LocalCluster
 
-    # in the environment before Python starts: Numba reads it when it is imported, which may be at once
-    config = CONFIG | {"distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": threads}
     # without bokeh the dashboard serves only what monitors ask for
-    options = {"host": _HOST, "dashboard_address": f"{_HOST}:0", "preload": _WORKER} | options
+    options = {"host": _HOST, "dashboard_address": f"{_HOST}:0"} | options
+    # the environment is for what workers start, as the kernels of a sweep
+    options |= {"env": {"NUMBA_NUM_THREADS": str(threads)}, "preload": _WORKER.format(threads=threads)}
     with (
-        dask.config.set(config),
+        dask.config.set(CONFIG),
         LocalCluster(n_workers=n_workers, threads_per_worker=1, processes=True, **options) as cluster,
     ):
         yield cluster

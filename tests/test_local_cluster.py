@@ -43,6 +43,7 @@ def problem():
     return ratings, *random_factors(ratings.shape, 3, seed=2, scale=0.3)
 
 
+@pytest.mark.soak  # half a minute, for which Dask waits for it to come back
 def test_a_scheduler_that_is_killed_is_named_with_the_checkpoint_from_which_the_same_call_continues(tmp_path):
     path = tmp_path / "descent.npz"
     options = {"iterations": 12, "checkpoint": path, "checkpoint_every": 4, "n_blocks": 3}
@@ -104,6 +105,28 @@ def test_it_listens_on_loopback_alone_starts_a_killed_worker_anew_and_ends_by_ct
         assert "Traceback" not in errors
         assert errors.endswith("ended\n")
         assert not psutil.wait_procs(family, timeout=30)[1]
+
+
+PROGRAM = """
+import os
+import mflib, numba
+from distributed import Client
+from mflib import local_cluster
+
+if __name__ == "__main__":
+    with local_cluster.started(2, 3) as cluster, Client(cluster) as client:
+        there = lambda: (mflib.get_num_threads(), os.environ["NUMBA_NUM_THREADS"])
+        print(sorted(client.run(there).values()), "NUMBA_NUM_THREADS" in os.environ)
+"""
+
+
+def test_workers_have_the_threads_asked_for_also_where_the_program_uses_numba_which_keeps_its_own(tmp_path):
+    (program := tmp_path / "program.py").write_text(PROGRAM)
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_NUM_THREADS"}
+    ended = subprocess.run(
+        [sys.executable, program], capture_output=True, text=True, check=False, env=environment, timeout=120
+    )
+    assert ended.stdout == "[(3, '3'), (3, '3')] False\n", ended.stderr
 
 
 def test_more_workers_than_the_machine_can_bear_are_refused():

@@ -8,7 +8,7 @@ computing to count, on 1, 2, 4 and 8 workers.
 Bytes are counted, not computed: all that scheduler, client and workers write to their connections. Memory is
 what a worker holds above what it held before the ratings came, the largest while they came included.
 
-    python benchmarks/cluster.py [--sizes 1e6,2.5e7] [--rounds 3] [--json FILE]
+    python benchmarks/cluster.py [--sizes 1e6,2.5e7] [--rounds 7] [--json FILE]
 """
 
 import argparse
@@ -31,7 +31,7 @@ RESULT = Path(__file__).parent / "results" / "cluster.json"
 SIZES = ("1e6", "2.5e7")
 FACTORS, DTYPE = 16, "float32"
 WORKERS = 2
-ROUNDS = 3
+ROUNDS = 7
 ITERATIONS = {"1e6": 20, "2.5e7": 8}
 # Steps so small that nothing diverges: what an iteration costs does not depend on them.
 RULES = {

@@ -352,21 +352,29 @@ def crowded(monkeypatch):
         yield client
 
 
-def patched_where(client, worker, name, inside):
-    """Have a function of blocks do `inside` in front of its work on one worker, once, at its third call."""
+def patched_where(client, worker, names, inside, n_behind=0):
+    """Have functions of blocks do `inside` in front of their work on one worker, once.
+
+    That is from the third call on where so many tasks wait on that worker.
+    """
 
     def patch(dask_worker):
         from mflib import blocks
 
-        original, calls = getattr(blocks, name), []
+        calls = []
 
-        def other(*arguments):
-            calls.append(name)
-            if len(calls) == 3:
-                inside(dask_worker)
-            return original(*arguments)
+        def patched(original):
+            def other(*arguments):
+                calls.append("call")
+                if len(calls) >= 3 and "done" not in calls and len(dask_worker.state.ready) >= n_behind:
+                    calls.append("done")
+                    inside(dask_worker)
+                return original(*arguments)
 
-        setattr(blocks, name, other)
+            return other
+
+        for name in names:
+            setattr(blocks, name, patched(getattr(blocks, name)))
 
     client.run(patch, workers=[worker])
 
@@ -374,7 +382,10 @@ def patched_where(client, worker, name, inside):
 @pytest.mark.soak
 @pytest.mark.parametrize("how_many", [1, 2])
 def test_a_worker_that_stays_paused_ends_the_descent_and_says_how_many_blocks_are_needed(crowded, how_many):
-    """Also where it is paused with a task that it was given, that of the validation, and another goes on."""
+    """Also where it is paused with a task that it was given, and another goes on.
+
+    That of the validation waits behind the gradients of V, or these behind it.
+    """
     options = {"validation": problem()[1]}
     scale(crowded, how_many)
     first, *others = sorted(crowded.scheduler_info(n_workers=-1)["workers"])
@@ -387,7 +398,7 @@ def test_a_worker_that_stays_paused_ends_the_descent_and_says_how_many_blocks_ar
         while dask_worker.status.name != "paused":
             time.sleep(0.02)
 
-    patched_where(crowded, first, "evaluate", inside)
+    patched_where(crowded, first, ["evaluate", "squares"], inside, n_behind=1)
     told = rf"worker {first} is paused by Dask.* for 3 s: use n_blocks=\d+ or more on {how_many + 1} such"
     begin = time.perf_counter()
     with pytest.raises(MemoryError, match=rf"{told}.*no checkpoint was given") as error:
@@ -405,7 +416,7 @@ def test_workers_that_are_paused_for_a_while_or_slow_are_waited_for(crowded, mon
     workers = sorted(crowded.scheduler_info(n_workers=-1)["workers"])
 
     def relieved():
-        time.sleep(2.5)
+        time.sleep(1.5)
         crowded.run(clusters.relieve)
 
     def all_paused(row, U, V):
@@ -421,7 +432,7 @@ def test_workers_that_are_paused_for_a_while_or_slow_are_waited_for(crowded, mon
 
     monkeypatch.setattr(waiting, "PATIENCE", 1)
     for worker in workers:
-        patched_where(crowded, worker, "along", lambda dask_worker: __import__("time").sleep(4))
+        patched_where(crowded, worker, ["along"], lambda dask_worker: __import__("time").sleep(4))
 
     def one_paused(row, U, V):
         if row["iteration"] == 1:

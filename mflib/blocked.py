@@ -86,7 +86,7 @@ class Workers:
 
         They are asked for their versions when they are first seen: until they have answered, they import.
         """
-        known = set(self.client.scheduler_info(n_workers=-1)["workers"])
+        known = set(waiting.running(self.client.scheduler_info(n_workers=-1)["workers"]))
         new = known - set(self.homes)
         if not new or len(known & set(self.homes)) >= self.n_blocks:
             return False

@@ -81,18 +81,30 @@ async def _watched(client, futures):
 
 
 async def _standstill(client):
-    """Why nothing goes on that this client has asked for; None where something does."""
+    """Why nothing goes on that this client waits for; None where something does."""
+
+    def given(wanted_by, dask_scheduler):  # in a function, so that it is sent whole: Dask alone is there
+        """Workers that have what this client wants to do, or what that depends on, which it need not want."""
+        tasks, seen, workers = [*dask_scheduler.clients[wanted_by].wants_what], set(), set()
+        while tasks:
+            task = tasks.pop()
+            if task not in seen and task.state not in ("memory", "erred"):
+                seen.add(task)
+                tasks += task.dependencies
+                if task.processing_on is not None:
+                    workers.add(task.processing_on.address)
+        return list(workers)
+
     try:
         workers = (await client.scheduler.identity(n_workers=-1))["workers"]
-        given = await client.scheduler.processing(workers=None)
-    except (OSError, RuntimeError):  # of a scheduler that is gone: Dask says so to whoever waits
+        own = workers.keys() & set(await client.run_on_scheduler(given, client.id))
+    except (OSError, RuntimeError, KeyError):  # of a scheduler that is gone: Dask says so to whoever waits
         return None
-    own = {worker for worker, keys in given.items() if any(key in client.futures for key in keys)}
-    for worker in own & workers.keys():
+    for worker in own:
         counts = workers[worker]["metrics"].get("task_counts", {})
         if workers[worker]["status"] != "paused" or any(counts.get(state) for state in GOES_ON):
             return None
-    return _reason({worker: workers[worker] for worker in own & workers.keys()} or workers)
+    return _reason({worker: workers[worker] for worker in own} or workers)
 
 
 def _reason(workers):

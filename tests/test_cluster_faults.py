@@ -352,62 +352,80 @@ def crowded(monkeypatch):
         yield client
 
 
-def patched_where(client, worker, names, inside, n_behind=0):
-    """Have functions of blocks do `inside` in front of their work on one worker, once.
-
-    That is from the third call on where so many tasks wait on that worker.
-    """
+def patched_where(client, worker, name, inside):
+    """Have a function of blocks do `inside` in front of its work on one worker, once, at its third call."""
 
     def patch(dask_worker):
         from mflib import blocks
 
-        calls = []
+        original, calls = getattr(blocks, name), []
 
-        def patched(original):
-            def other(*arguments):
-                calls.append("call")
-                if len(calls) >= 3 and "done" not in calls and len(dask_worker.state.ready) >= n_behind:
-                    calls.append("done")
-                    inside(dask_worker)
-                return original(*arguments)
+        def other(*arguments):
+            calls.append(name)
+            if len(calls) == 3:
+                inside(dask_worker)
+            return original(*arguments)
 
-            return other
-
-        for name in names:
-            setattr(blocks, name, patched(getattr(blocks, name)))
+        setattr(blocks, name, other)
 
     client.run(patch, workers=[worker])
+
+
+def pause_with_more_to_do(worker):
+    """On a worker, in a task: have it paused, with another task that it was given meanwhile."""
+    import time
+
+    while not worker.state.ready:
+        time.sleep(0.01)
+    clusters.crowd(worker)
+    while worker.status.name != "paused":
+        time.sleep(0.01)
+
+
+def see_the_pause_end_it(client, first, name, **more):
+    """The descent says what to do, and works again after the pause."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    told = rf"worker {first} is paused by Dask.* for 3 s: use n_blocks=\d+ or more on {len(workers) + 1} such"
+    begin = time.perf_counter()
+    with pytest.raises(MemoryError, match=rf"{told}.*no checkpoint was given") as error:
+        distributed(client, name, **more)
+    assert 3 < time.perf_counter() - begin < 15
+    client.run(clusters.relieve)
+    clusters.wait_until(client, "running", *workers)
+    found = distributed(client, name)  # while the error is kept
+    assert error
+    return found
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("how_many", [1, 2])
 def test_a_worker_that_stays_paused_ends_the_descent_and_says_how_many_blocks_are_needed(crowded, how_many):
-    """Also where it is paused with a task that it was given, and another goes on.
-
-    That of the validation waits behind the gradients of V, or these behind it.
-    """
-    options = {"validation": problem()[1]}
+    """Also where another goes on."""
     scale(crowded, how_many)
-    first, *others = sorted(crowded.scheduler_info(n_workers=-1)["workers"])
-    expected = distributed(crowded, "conjugate", **options)
+    first = min(crowded.scheduler_info(n_workers=-1)["workers"])
+    expected, tasks = distributed(crowded, "conjugate"), []
 
-    def inside(dask_worker):
-        import time
+    def task():
+        from distributed import get_worker
 
-        clusters.crowd(dask_worker)
-        while dask_worker.status.name != "paused":
-            time.sleep(0.02)
+        pause_with_more_to_do(get_worker())
 
-    patched_where(crowded, first, ["evaluate", "squares"], inside, n_behind=1)
-    told = rf"worker {first} is paused by Dask.* for 3 s: use n_blocks=\d+ or more on {how_many + 1} such"
-    begin = time.perf_counter()
-    with pytest.raises(MemoryError, match=rf"{told}.*no checkpoint was given") as error:
-        distributed(crowded, "conjugate", **options)
-    assert 3 < time.perf_counter() - begin < 15
-    crowded.run(clusters.relieve)
-    clusters.wait_until(crowded, "running", first, *others)
-    assert_same_bits(distributed(crowded, "conjugate", **options), expected)  # while the error is kept
-    assert error
+    def callback(row, U, V):
+        if row["iteration"] == 2:
+            tasks.append(crowded.submit(task, workers=[first]))
+
+    found = see_the_pause_end_it(crowded, first, "conjugate", callback=callback)
+    assert_same_bits(found, expected)
+
+
+@pytest.mark.soak
+def test_so_it_does_where_the_paused_worker_has_only_what_others_are_to_add(crowded, monkeypatch):
+    """The client asks for the steps of items, not for the normal equations of which they are made."""
+    monkeypatch.setattr(cluster, "EQUATIONS", 0)  # in pieces as large as V: 5
+    first = min(crowded.scheduler_info(n_workers=-1)["workers"])
+    expected = distributed(crowded, "alternating")
+    patched_where(crowded, first, "item_equations", pause_with_more_to_do)
+    assert_same_bits(see_the_pause_end_it(crowded, first, "alternating"), expected)
 
 
 @pytest.mark.soak
@@ -432,7 +450,7 @@ def test_workers_that_are_paused_for_a_while_or_slow_are_waited_for(crowded, mon
 
     monkeypatch.setattr(waiting, "PATIENCE", 1)
     for worker in workers:
-        patched_where(crowded, worker, ["along"], lambda dask_worker: __import__("time").sleep(4))
+        patched_where(crowded, worker, "along", lambda dask_worker: __import__("time").sleep(4))
 
     def one_paused(row, U, V):
         if row["iteration"] == 1:

@@ -19,14 +19,15 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import nnls
 
+from mflib.blocked import BRANCHES
+
 COEFFICIENTS = ("α", "β", "γ", "ε", "δ")
 # What is asked: users, items, ratings.
 QUESTIONS = {"10⁹": (10**7, 10**6, 10**9), "10¹¹": (10**9, 10**7, 10**11)}
 WORKERS = (10, 30, 100, 300, 1000)
 # Assumed of each machine: threads, and bytes a second of its link (10 Gbit/s).
 THREADS, LINK = 8, 1.25e9
-BLOCKS_A_WORKER = 2
-BRANCHES = 4  # of `blocked`
+BLOCKS_A_WORKER = 2  # a power of two: each sends one sum (`tree`)
 
 
 class Part(NamedTuple):
@@ -114,10 +115,15 @@ def predicted(coefficients, question, n_workers, k, form):
 
 
 def memory(question, n_workers, k):
-    """Bytes of a worker: its ratings in both orders, its rows of U, and three copies of V."""
+    """Bytes of a worker: its ratings in both orders, its rows of U, V and what is as large.
+
+    That is two ∂V where it only computes; where it adds the sums of others to its own those, and three more:
+    of the two halves, and of both.
+    """
     n, m, N = QUESTIONS[question]
+    copies = 3 if n_workers <= BRANCHES else 1 + BRANCHES + 3
     starts = 8 * BLOCKS_A_WORKER * m
-    return 16 * N / n_workers + starts + 4 * k * n / n_workers + 3 * 4 * k * m
+    return 16 * N / n_workers + starts + 4 * k * n / n_workers + copies * 4 * k * m
 
 
 def turning_point(coefficients, question, k, form):

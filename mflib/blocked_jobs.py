@@ -5,6 +5,7 @@ import time
 import traceback
 import uuid
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 
 import numpy as np
 from distributed import KilledWorker
@@ -243,15 +244,24 @@ def check_start(ratings, U, V, biases, validation, n_blocks):
             )
 
 
-def _faults(U):
-    """`descent.faults` of all blocks."""
-    client = U.workers.client
+@contextmanager
+def asking_for_U():
+    """Within, say what to do where blocks of a U that is to be the start cannot be had."""
     try:
-        found = waiting.gathered(client, [client.submit(_faults_of, rows) for rows in U.futures])
+        yield
     except CancelledError:
         raise ConnectionError(
             "blocks of U are gone with their worker: begin from cluster.random_factors, or from an array"
         ) from None
+    except (waiting.Paused, KilledWorker) as error:
+        raise MemoryError(f"{error}: partition the ratings into more blocks") from error
+
+
+def _faults(U):
+    """`descent.faults` of all blocks."""
+    client = U.workers.client
+    with asking_for_U():
+        found = waiting.gathered(client, [client.submit(_faults_of, rows) for rows in U.futures])
     return [one for several in found for one in several]
 
 

@@ -48,7 +48,8 @@ def cut(user_starts, n_blocks=None):
     ----------
     user_starts : ndarray of int64, shape (n_users + 1,)
     n_blocks : int, optional
-        At most so many: a user is never cut. By default as many as there are ratings for.
+        At most so many: a user is never cut. By default the power of two with which none has more than
+        RATINGS, because sums over blocks are then fewest (`tree`).
 
     Returns
     -------
@@ -61,7 +62,7 @@ def cut(user_starts, n_blocks=None):
     [0, 1, 4]
     """
     N = int(user_starts[-1])
-    n_blocks = -(-N // RATINGS) if n_blocks is None else n_blocks
+    n_blocks = 1 << ((N - 1) // RATINGS).bit_length() if n_blocks is None else n_blocks
     edges = [0]
     for edge in np.searchsorted(user_starts, [N * b // n_blocks for b in range(1, n_blocks)]):
         if user_starts[edges[-1]] < user_starts[edge] < N:

@@ -119,10 +119,10 @@ def descend(
 
     Notes
     -----
-    Each iteration V travels to each worker that has blocks, and one ∂V from each to another, or here: two
-    where the blocks of a worker are no half, quarter, … of all. Beside the ratings, 16 bytes each with
-    float32 and 8 bytes for each block and item, a worker holds its rows of U, V, and a ∂V for each doubling
-    of its blocks.
+    Each iteration V travels to each worker that has blocks, and one ∂V from each to another, or here, where
+    each has 1, 2, 4, … blocks; else two or more (`tree`). Beside the ratings, 16 bytes each with float32 and
+    8 bytes for each block and item, a worker holds its rows of U, V, and a ∂V for each doubling of its
+    blocks; of more than four workers every fourth also what it adds.
 
     Examples
     --------
@@ -151,7 +151,8 @@ def descend(
     if not isinstance(U, Blocked):
         start = U.copy()
     else:  # what a worker that dies would take with it is fetched
-        start = U if U.made_anew and checkpoint is None else U.gather()
+        with blocked_jobs.asking_for_U():
+            start = U if U.made_anew and checkpoint is None else U.gather()
     kept = recovery.Kept(State.start(start, V.copy()), checkpoint_every, training.workers)
     if checkpoint is not None:
         about = checkpoints.about(settings, ratings, validation, start, V, training.workers.edges)

@@ -1,7 +1,9 @@
 """What a worker does for all its blocks at once, and sums over blocks along a tree.
 
 The number of blocks alone decides the tree: the order of the additions, and so the bits, are the same
-whichever worker has which of them. A node is the blocks from one to another; either child has half of them.
+whichever worker has which of them. A node is the blocks from one to another; its first child has the largest
+power of two that is less than their number. So a worker with 2, 4, 8, … blocks, as many as each before it,
+has one node, and workers with as many, four by four, again have one.
 """
 
 import numpy as np
@@ -45,7 +47,7 @@ def summed(function, n_blocks, first, per_block, *arguments):
     Examples
     --------
     >>> summed(lambda x: (x,), 6, 2, [True], (1.0, 2.0, 4.0))
-    {(2, 3): (1.0,), (3, 5): (6.0,)}
+    {(2, 4): (3.0,), (4, 5): (4.0,)}
     """
     rows = _rows(per_block, arguments)
 
@@ -70,8 +72,8 @@ def merged(n_blocks, partial):
 
     Examples
     --------
-    >>> merged(6, [{(2, 3): (1.0,), (3, 5): (6.0,)}, {(0, 2): (8.0,)}])
-    {(0, 3): (9.0,), (3, 5): (6.0,)}
+    >>> merged(6, [{(2, 4): (3.0,), (4, 5): (4.0,)}, {(0, 2): (8.0,)}])
+    {(0, 4): (11.0,), (4, 5): (4.0,)}
     """
     held = {node: value for one in partial for node, value in one.items()}
     span = min(held)[0], max(held)[1]
@@ -109,7 +111,7 @@ def _climbed(node, span, known, in_place=False):
     found = known(node) if span[0] <= first and after <= span[1] else {}
     if found or after - first == 1:
         return found
-    middle = (first + after + 1) // 2
+    middle = first + (1 << (after - first - 1).bit_length() - 1)
     found = _climbed((first, middle), span, known, in_place) | _climbed(
         (middle, after), span, known, in_place
     )

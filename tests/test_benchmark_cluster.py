@@ -9,6 +9,8 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import cluster_model as model
 import cluster_report as report
 
+from mflib import blocked, tree
+
 TRUTH = {"α": 0.02, "β": 0.003, "γ": 1e-9, "ε": 1e-9, "δ": 2e-9}
 
 
@@ -40,7 +42,18 @@ def test_no_coefficient_is_negative_whatever_was_measured():
 
 @pytest.mark.parametrize(("n_workers", "expected"), [(1, 2), (2, 4), (4, 7), (5, 9), (16, 12), (1000, 27)])
 def test_a_V_goes_over_links_as_often_as_the_tree_has_it(n_workers, expected):
-    assert model.hops(n_workers, model.Form()) == expected
+    n_blocks = model.BLOCKS_A_WORKER * n_workers
+    sums = [
+        tree.summed(lambda one: (one,), n_blocks, first, [True], (1.0,) * model.BLOCKS_A_WORKER)
+        for first in range(0, n_blocks, model.BLOCKS_A_WORKER)
+    ]
+    up = 0
+    while len(sums) > blocked.BRANCHES:
+        groups = [sums[place : place + blocked.BRANCHES] for place in range(0, len(sums), blocked.BRANCHES)]
+        up += max(sum(map(len, others)) for _, *others in groups)
+        sums = [tree.merged(n_blocks, group) for group in groups]
+    down = 1 + (n_workers - 1).bit_length()
+    assert model.hops(n_workers, model.Form()) == down + up + sum(map(len, sums)) == expected
     assert model.hops(n_workers, model.Form(in_parts=True)) == 2
 
 

@@ -34,6 +34,16 @@ def certificates(folder):
         subprocess.run(["sh", "-c", command], cwd=folder, check=True, stderr=subprocess.DEVNULL)
 
 
+def settings_of_the_page(folder):
+    """A folder of settings for Dask, with certificates beside it."""
+    certificates(folder)
+    (config := folder / "config").mkdir()
+    text = (DOCS / "cluster" / "tls.yaml").read_text(encoding="utf-8")
+    assert text.count("/etc/dask/tls/") == 7
+    (config / "tls.yaml").write_text(text.replace("/etc/dask/tls/", f"{folder}/"), encoding="utf-8")
+    return config
+
+
 @contextlib.contextmanager
 def dask_process(config, *arguments):
     """`dask scheduler` or `dask worker` that reads this folder of settings; its address once it has one."""
@@ -58,12 +68,7 @@ def dask_process(config, *arguments):
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
 def test_a_descent_over_tls_and_a_client_without_certificates_is_refused(tmp_path, monkeypatch):
-    certificates(tmp_path)
-    config = tmp_path / "config"
-    config.mkdir()
-    text = (DOCS / "cluster" / "tls.yaml").read_text(encoding="utf-8")
-    assert text.count("/etc/dask/tls/") == 7
-    (config / "tls.yaml").write_text(text.replace("/etc/dask/tls/", f"{tmp_path}/"), encoding="utf-8")
+    config = settings_of_the_page(tmp_path)
     ratings = datasets.planted(60, 40, 1000, n_factors=2, seed=1).ratings
     start = random_factors(ratings.shape, 3, seed=2, scale=0.3)
     with (
@@ -88,6 +93,22 @@ def test_a_descent_over_tls_and_a_client_without_certificates_is_refused(tmp_pat
         with pytest.raises(OSError, match=r"[Cc]onnect"):
             Client(address.replace("tls:", "tcp:"), timeout=3)
     np.testing.assert_allclose(found.U, descend(ratings, *start, iterations=5).U, rtol=1e-9)
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
+def test_mflib_cluster_reads_the_same_settings(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mflib.cli", "cluster", "--port", "0", "--workers", "1"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"DASK_CONFIG": str(settings_of_the_page(tmp_path))},
+    )
+    try:
+        assert process.stdout.readline().startswith("scheduler  tls://127.0.0.1:")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
 
 
 def test_the_other_example_files_are_what_their_readers_want():

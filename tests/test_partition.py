@@ -7,6 +7,7 @@ import shutil
 import signal
 import threading
 import time
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import numpy as np
@@ -228,6 +229,31 @@ def test_a_checkpoint_goes_on_with_the_same_bits(local, train, tmp_path):
     cluster.descend(train, U, V, **kept, **options("conjugate", iterations=3))
     found = cluster.descend(train, U, V, **kept, **options("conjugate"))
     assert_same_bits(found, cluster.descend(train, U, V, client=local, **options("conjugate")))
+
+
+@pytest.mark.parametrize(
+    ("lost", "expected", "told"),
+    [
+        (CancelledError("combine-1"), ConnectionError, "begin from cluster.random_factors, or from an array"),
+        (waiting.Paused(["tcp://127.0.0.1:1"]), MemoryError, r"127\.0\.0\.1:1 is paused .* more blocks"),
+    ],
+)
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_start_whose_blocks_cannot_be_had_says_what_to_do(
+    local, train, tmp_path, monkeypatch, lost, expected, told, after
+):
+    """When it is looked at, and when it is fetched, as a checkpoint needs it."""
+    start, original, calls = cluster.random_factors(train, 3, client=local), waiting.gathered, []
+
+    def gathered(*arguments):
+        calls.append(arguments)
+        if len(calls) > after:
+            raise lost
+        return original(*arguments)
+
+    monkeypatch.setattr(waiting, "gathered", gathered)
+    with pytest.raises(expected, match=told):
+        cluster.descend(train, *start, client=local, checkpoint=tmp_path / "descent.npz")
 
 
 def test_random_factors_depend_on_the_blocks_and_not_on_the_workers(local, train):

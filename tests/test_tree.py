@@ -43,10 +43,21 @@ def test_the_bits_of_a_sum_do_not_depend_on_who_has_which_blocks_nor_on_who_adds
         np.testing.assert_array_equal(found[1], expected[1])
 
 
-def test_neighbours_are_sent_as_one_where_halves_of_the_blocks_are():
+@pytest.mark.parametrize("n_workers", [1, 2, 3, 5, 10, 16, 27])
+@pytest.mark.parametrize("each", [1, 2, 4])
+def test_workers_with_a_power_of_two_of_blocks_send_one_sum_each_and_four_of_them_one(n_workers, each):
+    n_blocks = n_workers * each
+    spans = [range(first, first + each) for first in range(0, n_blocks, each)]
+    partial = summed([np.ones(1)] * n_blocks, spans, n_blocks)
+    assert [list(one) for one in partial] == [[(span.start, span.stop)] for span in spans]
+    for place in range(0, n_workers, 4):
+        assert len(tree.merged(n_blocks, partial[place : place + 4])) == 1
+
+
+def test_with_another_number_of_blocks_they_send_some_more():
     values = [np.ones(1)] * 6
-    assert [list(one) for one in summed(values, [range(3), range(3, 6)], 6)] == [[(0, 3)], [(3, 6)]]
-    assert [list(one) for one in summed(values, [range(2), range(2, 6)], 6)] == [[(0, 2)], [(2, 3), (3, 6)]]
+    found = [list(one) for one in summed(values, [range(3), range(3, 6)], 6)]
+    assert found == [[(0, 2), (2, 3)], [(3, 4), (4, 6)]]
 
 
 def test_sums_of_others_are_not_written_to():

@@ -1,6 +1,7 @@
 """A cluster with Dask's TLS settings as docs/cluster/tls.yaml has them: real certificates and processes."""
 
 import contextlib
+import gc
 import os
 import re
 import shutil
@@ -90,6 +91,7 @@ def test_a_descent_over_tls_and_a_client_without_certificates_is_refused(tmp_pat
                 scheduler.look(address)
         with pytest.raises((OSError, TypeError, ValueError), match=r"TLS|ssl|encrypt|connect"):
             Client(address, timeout=3)
+        gc.collect()  # or Dask may do it while it starts the next client, and wait for itself for ever
         with pytest.raises(OSError, match=r"[Cc]onnect"):
             Client(address.replace("tls:", "tcp:"), timeout=3)
     np.testing.assert_allclose(found.U, descend(ratings, *start, iterations=5).U, rtol=1e-9)

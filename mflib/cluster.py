@@ -83,8 +83,8 @@ def descend(
         Connected to the cluster.
     n_blocks : int, optional
         Into how many blocks of users the ratings are cut, about equal in ratings; fewer where users are too
-        few. The bits depend on it. By default one for each four million ratings, whatever the workers.
-        RatingBlocks are cut already.
+        few. The bits depend on it. By default a power of two, with eight million ratings at most in
+        each, whatever the workers. RatingBlocks are cut already.
     gather : bool
         Whether the U of the result is an array here; else it is a `Blocked`, and stays on the workers.
     callback : callable, optional

@@ -72,7 +72,7 @@ def partition(
     dtype : dtype, optional
         float32 or float64, of the values kept. By default float32 stays, everything else becomes float64.
     n_blocks : int, optional
-        As for `cluster.descend`: one for each four million ratings by default.
+        As for `cluster.descend`: by default a power of two, eight million ratings at most in each.
     like : RatingBlocks, optional
         Training ratings, whose users, items and blocks these are to have: for validation.
     unknown : {"error", "drop"}

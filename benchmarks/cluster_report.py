@@ -107,7 +107,7 @@ def report(measured):
     """Goals, for a terminal."""
     lines = [""]
     for what, limit, value, met in goals(measured):
-        said = "not measured" if value is None else f"{value:.2f}: {'met' if met else 'NOT MET'}"
+        said = "not measured" if value is None else f"{value:.3g}: {'met' if met else 'NOT MET'}"
         lines.append(f"{what:<80} {limit:>6}   {said}")
     return "\n".join(lines)
 
@@ -159,7 +159,7 @@ def table_of_figures(measured):
     ]
     lines += ["", "| goal | limit | measured | |", "|---|---|---|---|"]
     for what, limit, value, met in goals(measured):
-        said = "–" if value is None else f"{value:.2f}"
+        said = "–" if value is None else f"{value:.3g}"
         lines.append(
             f"| {what} | {limit} | {said} | {'' if value is None else 'met' if met else '**not met**'} |"
         )
